@@ -1,0 +1,146 @@
+"""Objects as files below one directory.
+
+An object appears by a rename of a whole, fsynced file. Directories are 0700, files 0600.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ocblob.backends.base import ObjectStat
+from ocblob.errors import BackendError, ObjectNotFoundError, StoreUnavailableError
+from ocblob.filesystem import PRIVATE_FILE_MODE, fsync_directory, fsync_fd, make_private_directory
+
+
+class LocalBackend:
+    """Keys are paths below `root`, with slashes on every platform."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def url(self) -> str:
+        """The directory."""
+        return str(self.root)
+
+    def path(self, key: str) -> Path:
+        """The file of an object."""
+        return self.root.joinpath(*key.split("/"))
+
+    def put(self, key: str, data: BinaryIO, *, size: int) -> None:
+        """Write beside, fsync, rename, fsync the directory."""
+        path = self.path(key)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        try:
+            make_private_directory(path.parent)
+            with create_private(beside) as file:
+                shutil.copyfileobj(data, file)
+                if file.tell() != size:
+                    raise BackendError(f"{path}: got {file.tell()} bytes instead of {size}")
+                file.flush()
+                fsync_fd(file.fileno())
+            beside.replace(path)
+            fsync_directory(path.parent)
+        except OSError as error:
+            raise _translate(error, path) from error
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def adopt(self, key: str, path: Path) -> None:
+        """Rename; the file must be on the same file system."""
+        target = self.path(key)
+        try:
+            try:
+                path.replace(target)
+            except FileNotFoundError:
+                make_private_directory(target.parent)
+                path.replace(target)
+        except OSError as error:
+            raise _translate(error, target) from error
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """Fsync each directory that holds one of the keys, once."""
+        for directory in sorted({self.path(key).parent for key in keys}):
+            try:
+                fsync_directory(directory)
+            except FileNotFoundError:
+                continue  # what was in it moved away, and its parent's entry with it
+            except OSError as error:
+                raise _translate(error, directory) from error
+
+    def sync_object(self, key: str) -> None:
+        """Make an object durable that somebody else may have put a moment ago."""
+        path = self.path(key)
+        try:
+            with path.open("rb+") as file:
+                fsync_fd(file.fileno())
+        except OSError as error:
+            raise _translate(error, path) from error
+
+    def open(self, key: str) -> BinaryIO:
+        """The open file, seekable and unbuffered: readers here read in large pieces."""
+        path = self.path(key)
+        try:
+            return path.open("rb", buffering=0)  # type: ignore[return-value]
+        except OSError as error:
+            raise _translate(error, path) from error
+
+    def stat(self, key: str) -> ObjectStat:
+        """By the file's own size and time."""
+        path = self.path(key)
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise _translate(error, path) from error
+        return ObjectStat(key, found.st_size, found.st_mtime)
+
+    def move(self, key: str, to: str) -> None:
+        """Rename."""
+        source, target = self.path(key), self.path(to)
+        try:
+            make_private_directory(target.parent)
+            source.replace(target)
+        except OSError as error:
+            raise _translate(error, source) from error
+
+    def delete(self, key: str) -> None:
+        """Unlink."""
+        path = self.path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _translate(error, path) from error
+
+    def scan(self, prefix: str) -> Iterator[ObjectStat]:
+        """Walk the directory; one directory's names in memory at a time. Half-written files are passed over."""
+        pending = [prefix.rstrip("/")]
+        while pending:
+            at = pending.pop()
+            try:
+                with os.scandir(self.path(at)) as entries:
+                    for entry in entries:
+                        key = f"{at}/{entry.name}"
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(key)
+                        elif not entry.name.startswith("."):
+                            found = entry.stat(follow_symlinks=False)
+                            yield ObjectStat(key, found.st_size, found.st_mtime)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _translate(error, self.path(at)) from error
+
+
+def create_private(path: Path) -> BinaryIO:
+    """A new file that only its owner can read."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, PRIVATE_FILE_MODE), "w+b")
+
+
+def _translate(error: OSError, path: Path) -> BackendError:
+    reason = error.strerror or type(error).__name__
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return ObjectNotFoundError(f"{path}: {reason}")
+    return StoreUnavailableError(f"{path}: {reason}")

@@ -1,0 +1,41 @@
+"""Where cells are and which of them a pass is about: values that databases and host profiles share."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column whose cells may hold payloads or refs."""
+
+    table: str
+    column: str
+    session: str = ""
+    """The column with the id of the session that a row belongs to; empty if rows have none."""
+    updated: str = ""
+    """The column with the time of a row's last change, epoch milliseconds; empty if rows have none."""
+
+    def __str__(self) -> str:
+        return f"{self.table}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTable:
+    """Where a host keeps its sessions."""
+
+    table: str
+    id: str
+    updated: str
+    """The column with the time of a session's last activity, epoch milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which rows a pass is about; all of them by default."""
+
+    sessions: tuple[str, ...] = ()
+    """Only these; empty means all."""
+    updated_before_ms: int | None = None
+    """Only rows last changed before this; a row without a time of its own has its session's."""
+    keep_newest: int = 0
+    """Not the sessions that were active last, this many."""
+    session_table: SessionTable | None = None

@@ -1,0 +1,262 @@
+"""The object format: how one blob lies at rest.
+
+    skippable frame   magic, format version, size, digest, random nonce      (84 bytes)
+    zstd frames       1 MiB of the blob each, independent, with content size and checksum
+    skippable frame   the seek table of the zstd seekable format
+
+Any zstd tool that skips skippable frames gives the blob back: `zstd -d < object`. The invariant: what
+`decode` hands out without an error is `size` bytes that hash to the digest in the header.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+import zstandard
+
+from ocblob.digest import Hasher
+from ocblob.errors import BlobCorruptError, StoreFormatError
+
+FRAME_BYTES: Final = 1 << 20
+LEVEL: Final = 3
+VERSION: Final = 1
+FRAME_PACKED_BYTES_MAX: Final = FRAME_BYTES + FRAME_BYTES // 128
+"""More than the worst case of zstd for one frame."""
+READ_BYTES: Final = FRAME_PACKED_BYTES_MAX + 1024
+"""One read fetches a whole object of one frame."""
+
+_SKIPPABLE: Final = 0x184D2A5E
+"""The magic of the skippable frames; the seekable format prescribes this one for its table."""
+_HEADER: Final = struct.Struct("<II8sQ32s16sQ")
+"""Skippable magic, length of the rest, our magic, version, digest, nonce, size; a CRC-32 of these follows."""
+_CRC: Final = struct.Struct("<I")
+_MAGIC: Final = b"ocblob\r\n"
+_TABLE_ENTRY: Final = struct.Struct("<II")
+_TABLE_FOOTER: Final = struct.Struct("<IBI")
+_SEEKABLE_MAGIC: Final = 0x8F92EAB1
+_FRAME_HEADER_BYTES_MAX: Final = 18
+_FRAME_CHECKSUM_BYTES: Final = 4
+_BLOCK_RLE: Final = 1
+_UNUSED_BIT: Final = 0x10
+"""Of the frame header descriptor: decoders ignore it, so nobody else would notice that it flipped."""
+HEADER_BYTES: Final = _HEADER.size + _CRC.size
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHeader:
+    """What an object says of itself in its first bytes."""
+
+    digest: str
+    size: int
+    """Bytes decoded."""
+    nonce: bytes
+    """Makes every put's bytes, and so a remote ETag, its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeekTable:
+    """Where the frames of an object begin, at rest; frame `i` holds bytes from `i * FRAME_BYTES`."""
+
+    offsets: tuple[int, ...]
+    """One more than there are frames: the last is the end of the last frame."""
+    size: int
+    """Bytes decoded, over all frames."""
+
+
+def pack_header(header: ObjectHeader) -> bytes:
+    """The first bytes of an object."""
+    digest = bytes.fromhex(header.digest)
+    data = _HEADER.pack(_SKIPPABLE, HEADER_BYTES - 8, _MAGIC, VERSION, digest, header.nonce, header.size)
+    return data + _CRC.pack(zlib.crc32(data))
+
+
+def parse_header(data: bytes, *, digest: str = "") -> ObjectHeader:
+    """Read an object's first bytes.
+
+    Raises `BlobCorruptError` if they are not an object's, or another blob's than `digest`, and
+    `StoreFormatError` if a later version wrote them.
+    """
+    if len(data) < HEADER_BYTES:
+        raise BlobCorruptError(f"object {digest} is cut off in its header", digest=digest)
+    magic, rest, ours, version, found, nonce, size = _HEADER.unpack_from(data)
+    if (magic, rest, ours) != (_SKIPPABLE, HEADER_BYTES - 8, _MAGIC):
+        raise BlobCorruptError(f"object {digest} does not begin as an object", digest=digest)
+    if version != VERSION:
+        raise StoreFormatError(f"object {digest} has format version {version}; this ocblob reads version {VERSION}")
+    if _CRC.unpack_from(data, _HEADER.size) != (zlib.crc32(data[: _HEADER.size]),):
+        raise BlobCorruptError(f"object {digest} has a damaged header", digest=digest)
+    if digest and found.hex() != digest:
+        raise BlobCorruptError(f"object {digest} says that it is {found.hex()}", digest=digest)
+    return ObjectHeader(found.hex(), size, nonce)
+
+
+def encode(chunks: Iterable[bytes], sink: BinaryIO) -> tuple[ObjectHeader, int]:
+    """Write one object; return its header and stored size.
+
+    `sink` must be seekable: the header is filled in last. Memory: two frames and zstd's tables, about 5 MiB.
+    """
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+    hasher = Hasher()
+    sink.write(bytes(HEADER_BYTES))
+    frames: list[tuple[int, int]] = [(HEADER_BYTES, 0)]
+    for frame in _frames(chunks):
+        hasher.update(frame)
+        data = compressor.compress(frame)
+        sink.write(data)
+        frames.append((len(data), len(frame)))
+    table = _pack_table(frames)
+    sink.write(table)
+    size = sum(plain for _, plain in frames)
+    header = ObjectHeader(hasher.hexdigest(), size, os.urandom(16))
+    sink.seek(0)
+    sink.write(pack_header(header))
+    return header, sum(packed for packed, _ in frames) + len(table)
+
+
+def decode(source: BinaryIO, *, digest: str) -> Iterator[bytes]:
+    """Yield the blob in pieces of up to 1 MiB, checked: the iterator ends without an error only if all is true.
+
+    Every byte of the object takes part in the check, its seek table too. Raises `BlobCorruptError` at the first
+    sign of damage, at the latest after the last piece: who must not act on bad bytes waits for the end.
+    `source` is read forward only. Memory: about 4 MiB, whatever the object claims.
+    """
+    packed = _Input(source)
+    header = parse_header(packed.take(HEADER_BYTES), digest=digest)
+    hasher = Hasher()
+    frames = [(HEADER_BYTES, 0)]
+    left = header.size
+    while left > 0:
+        frame = packed.frame(digest)
+        data = decode_frame(frame, digest=digest)
+        if len(data) != min(left, FRAME_BYTES):
+            raise BlobCorruptError(f"object {digest} has a frame of {len(data)} bytes", digest=digest)
+        hasher.update(data)
+        frames.append((len(frame), len(data)))
+        left -= len(data)
+        if left:
+            yield data
+    if hasher.hexdigest() != digest:
+        raise BlobCorruptError(f"object {digest} hashes to {hasher.hexdigest()}", digest=digest)
+    table = _pack_table(frames)
+    if packed.take(len(table) + 1) != table:
+        raise BlobCorruptError(f"object {digest} has a broken seek table", digest=digest)
+    if header.size:
+        yield data
+
+
+def decode_frame(frame: bytes | memoryview, *, digest: str) -> bytes:
+    """One frame, decoded and checked by its own checksum.
+
+    Raises `BlobCorruptError`, before memory is taken, if it claims more than a frame may hold.
+    """
+    try:
+        declared = zstandard.get_frame_parameters(frame)
+        if not declared.has_checksum or declared.content_size > FRAME_BYTES or frame[4] & _UNUSED_BIT:
+            raise BlobCorruptError(f"object {digest} has a frame of a foreign kind", digest=digest)
+        return zstandard.ZstdDecompressor(max_window_size=FRAME_BYTES).decompress(frame)
+    except zstandard.ZstdError as error:
+        raise BlobCorruptError(f"object {digest} does not decompress: {error}", digest=digest) from error
+
+
+def read_seek_table(source: BinaryIO, *, digest: str) -> SeekTable:
+    """Read the table at the end of an object, from a seekable source.
+
+    Raises `BlobCorruptError` if it does not fit the object's size.
+    """
+    end = source.seek(0, os.SEEK_END)
+    footer_at = end - _TABLE_FOOTER.size
+    corrupt = BlobCorruptError(f"object {digest} has a broken seek table", digest=digest)
+    if footer_at < HEADER_BYTES:
+        raise corrupt
+    source.seek(footer_at)
+    count, flags, magic = _TABLE_FOOTER.unpack(source.read(_TABLE_FOOTER.size))
+    entries_at = footer_at - count * _TABLE_ENTRY.size
+    if (flags, magic) != (0, _SEEKABLE_MAGIC) or entries_at - 8 < HEADER_BYTES:
+        raise corrupt
+    source.seek(entries_at)
+    offsets, size = [0], 0
+    for packed, plain in _TABLE_ENTRY.iter_unpack(source.read(count * _TABLE_ENTRY.size)):
+        offsets.append(offsets[-1] + packed)
+        size += plain
+    if offsets[-1] != entries_at - 8 or offsets[1:2] != [HEADER_BYTES]:
+        raise corrupt
+    return SeekTable(tuple(offsets[1:]), size)
+
+
+def read_frame(source: BinaryIO, table: SeekTable, index: int, *, digest: str) -> bytes:
+    """Frame `index` of an object, from a seekable source; checked by its own checksum only."""
+    begin, end = table.offsets[index], table.offsets[index + 1]
+    if not 0 < end - begin <= FRAME_PACKED_BYTES_MAX:
+        raise BlobCorruptError(f"object {digest} has a frame of {end - begin} bytes", digest=digest)
+    source.seek(begin)
+    return decode_frame(source.read(end - begin), digest=digest)
+
+
+class _Input:
+    """Compressed bytes, read forward, cut where frames end."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._buffer = b""
+        self._at = 0
+
+    def take(self, count: int) -> bytes:
+        """Up to `count` bytes; fewer only at the end."""
+        self._fill(count)
+        data = self._buffer[self._at : self._at + count]
+        self._at += len(data)
+        return data
+
+    def frame(self, digest: str) -> memoryview:
+        """The next whole zstd frame, found by its block headers (RFC 8878 section 3.1.1)."""
+        self._fill(FRAME_PACKED_BYTES_MAX)
+        frame = memoryview(self._buffer)[self._at :]
+        try:
+            at = zstandard.frame_header_size(frame[:_FRAME_HEADER_BYTES_MAX])
+            last = False
+            while not last:
+                block = int.from_bytes(frame[at : at + 3], "little")
+                last = bool(block & 1)
+                at += 3 + (1 if (block >> 1) & 3 == _BLOCK_RLE else block >> 3)
+                if at > len(frame):
+                    raise BlobCorruptError(f"object {digest} is cut off", digest=digest)
+        except zstandard.ZstdError as error:
+            raise BlobCorruptError(f"object {digest} has no frame where one must be: {error}", digest=digest) from error
+        at += _FRAME_CHECKSUM_BYTES
+        self._at += at
+        return frame[:at]
+
+    def _fill(self, count: int) -> None:
+        have = len(self._buffer) - self._at
+        while have < count:
+            data = self._source.read(max(count - have, READ_BYTES))
+            if not data:
+                return
+            self._buffer = self._buffer[self._at :] + data if have else data
+            self._at = 0
+            have = len(self._buffer)
+
+
+def _frames(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
+    """The same bytes in pieces of exactly `FRAME_BYTES`, but for the last."""
+    buffer = bytearray()
+    for chunk in chunks:
+        at = 0
+        while len(buffer) + len(chunk) - at >= FRAME_BYTES:
+            take = FRAME_BYTES - len(buffer)
+            buffer += memoryview(chunk)[at : at + take]
+            at += take
+            yield buffer
+            buffer = bytearray()
+        buffer += memoryview(chunk)[at:] if at else chunk
+    if buffer:
+        yield buffer
+
+
+def _pack_table(frames: list[tuple[int, int]]) -> bytes:
+    entries = b"".join(_TABLE_ENTRY.pack(packed, plain) for packed, plain in frames)
+    footer = _TABLE_FOOTER.pack(len(frames), 0, _SEEKABLE_MAGIC)
+    return struct.pack("<II", _SKIPPABLE, len(entries) + len(footer)) + entries + footer

@@ -1,0 +1,119 @@
+"""The seam between the verbs and a database: candidates, chunked reads, swap if unchanged."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from ocblob.cells import Column, Scope
+
+READ_BYTES = 256 * 1024
+"""A cell is read in pieces of this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell, by where it is."""
+
+    column: Column
+    key: object
+    """What the database finds the row by."""
+    size: int
+    """Bytes, when it was listed."""
+
+    def __str__(self) -> str:
+        return f"{self.column} row {self.key}"
+
+
+class CellReader(Protocol):
+    """One cell's bytes; valid until the next one is opened from the same `Cells`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, now."""
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes from `start` to `end`, in pieces of up to `READ_BYTES`. Raises `CellError`."""
+
+
+class Cells(Protocol):
+    """Reads cells one after the other; for one thread."""
+
+    def open(self, cell: Cell) -> CellReader:
+        """Raises `CellError` if the row is gone or its cell is neither text nor blob any more."""
+
+    def release(self) -> None:
+        """End the read: nothing in the database is held until the next `open`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A cell's new content, and how to tell that the old one is still what it was made from."""
+
+    cell: Cell
+    size: int
+    """Bytes of the new content."""
+    chunks: Callable[[], Iterator[bytes]]
+    """The new content. What it raises undoes this edit alone."""
+    unchanged: Callable[[CellReader], bool]
+    """Asked inside the transaction, and only if somebody wrote since the stamp."""
+
+
+class Outcome(Enum):
+    """What became of an edit."""
+
+    SWAPPED = "swapped"
+    CHANGED = "changed"
+    """The cell is not what was read, or gone; it stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditResult:
+    """One edit's outcome; an error means that the cell is as it was."""
+
+    edit: Edit
+    outcome: Outcome | None
+    error: Exception | None = None
+
+
+class Database(Protocol):
+    """Rows. Raises only `DatabaseError`.
+
+    `stamp` and `swap` may be called in one thread while another reads; no two threads do the same thing.
+    """
+
+    @property
+    def url(self) -> str:
+        """How messages and the registry name it, without a password."""
+
+    def tables(self) -> dict[str, frozenset[str]]:
+        """The columns of every table."""
+
+    def check_column(self, column: Column) -> None:
+        """Raise `DatabaseUnsupportedError` unless cells of this column can be read and swapped."""
+
+    def candidates(self, column: Column, *, larger_than: int, scope: Scope) -> Iterator[Cell]:
+        """Cells of more than this many bytes, in the order of their keys, a page of rows in memory at a time."""
+
+    def measure(self, column: Column, *, larger_than: int, scope: Scope) -> tuple[int, int]:
+        """How many candidates there are, and their bytes; without reading them."""
+
+    def cells(self) -> AbstractContextManager[Cells]:
+        """A reader of cells, for one thread."""
+
+    def label(self, cell: Cell) -> str:
+        """The row's own key for messages, as `part:data id=prt_1`."""
+
+    def stamp(self) -> object:
+        """A value that differs after anybody else has written. Take it before reading what will be swapped."""
+
+    def swap(self, edits: Sequence[Edit], *, stamp: object, durable: bool = False) -> list[EditResult]:
+        """Give cells their new content, each only if unchanged, in short transactions.
+
+        Raises `DatabaseLockedError` if somebody holds the lock for longer than we wait; edits already
+        committed stay. With `durable` they survive a power cut when it returns.
+        """
+
+    def close(self) -> None:
+        """Give the database free."""

@@ -1,0 +1,9 @@
+"""SQLite files, through apsw: its wheel brings a SQLite that measures cells without reading them.
+
+Two copies of SQLite must never hold one file in one process (closing one drops the other's POSIX locks), so
+a host that has a database open runs verbs in a process of their own.
+"""
+
+from ocblob.databases.sqlite.database import SQLiteDatabase
+
+__all__ = ["SQLiteDatabase"]

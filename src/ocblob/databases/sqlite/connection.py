@@ -1,0 +1,77 @@
+"""Opening a SQLite file beside its host, and saying clearly what is refused."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError
+from ocblob.filesystem import network_filesystem
+
+BUSY_TIMEOUT_MS: Final = 5000
+_MAGIC: Final = b"SQLite format 3\0"
+
+
+def connect(path: Path, *, read_only: bool) -> apsw.Connection:
+    """A connection with the settings that every one of ours has."""
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    with translated(path):
+        connection = apsw.Connection(str(path), flags=flags)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.execute("PRAGMA foreign_keys=ON; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY")
+    return connection
+
+
+def check_file(path: Path, *, read_only: bool) -> list[str]:
+    """Refuse what is no SQLite file that can be worked on; return warnings about what may go wrong."""
+    if not path.exists():
+        raise DatabaseError(f"no database at {path}", hint="name one with --db or OCBLOB_DB")
+    if not path.is_file():
+        raise DatabaseUnsupportedError(f"{path} is not a file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError as error:
+        raise DatabaseError(f"{path}: {error.strerror}") from error
+    if head and head != _MAGIC:
+        raise DatabaseUnsupportedError(f"{path} is not a SQLite database")
+    if not read_only and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        raise DatabaseUnsupportedError(f"{path} cannot be written: the file or its directory is read-only")
+    if kind := network_filesystem(path):
+        return [f"{path} is on a network file system ({kind}); SQLite's locks are not reliable there"]
+    return []
+
+
+def check_encoding(connection: apsw.Connection, path: Path) -> None:
+    """Refuse text that is not UTF-8: its bytes are not what the host sees."""
+    with translated(path):
+        encoding = connection.execute("PRAGMA encoding").get
+    if encoding != "UTF-8":
+        raise DatabaseUnsupportedError(f"{path} is a {encoding} database; ocblob handles UTF-8 only")
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours."""
+    try:
+        yield
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise DatabaseLockedError(
+            f"{path} is locked by another process: {error}", hint="try again, or stop what holds it"
+        ) from error
+    except apsw.NotADBError as error:
+        raise DatabaseUnsupportedError(f"{path} is not a SQLite database, or is encrypted: {error}") from error
+    except apsw.CorruptError as error:
+        raise DatabaseError(f"{path} is damaged: {error}", hint="sqlite3's .recover may help") from error
+    except apsw.FullError as error:
+        raise DatabaseError(f"{path}: the disk is full; nothing was changed by the last transaction") from error
+    except apsw.Error as error:
+        raise DatabaseError(f"{path}: {error}") from error
+
+
+def quote(name: str) -> str:
+    """An identifier for SQL."""
+    return '"' + name.replace('"', '""') + '"'

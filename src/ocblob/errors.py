@@ -1,0 +1,105 @@
+"""Every deliberate error of ocblob; each belongs to exactly one branch of this tree.
+
+    OcblobError
+    ├── UsageError                  an option or a setting that cannot be meant
+    ├── BlobError                   one blob cannot be given out
+    │   ├── BlobMissingError        no copy anywhere
+    │   ├── BlobExpiredError        the last copy went by policy; a tombstone tells when
+    │   └── BlobCorruptError        stored bytes are not the blob's
+    ├── StoreError
+    │   ├── StoreNotFoundError      nothing there yet (exit 10)
+    │   ├── StoreFormatError        a store or an object written by a version we do not know
+    │   ├── ClaimLostError          a blob was taken away between its put and the row's swap
+    │   └── StageError              what was staged does not read back as what went in
+    ├── BackendError                a place for bytes fails
+    │   ├── ObjectNotFoundError     the key is not there
+    │   └── StoreUnavailableError   it may be there: no answer, no permission, a broken device
+    └── DatabaseError
+        ├── DatabaseUnsupportedError  refused before anything was touched
+        ├── DatabaseLockedError       somebody else holds it (exit 11)
+        └── CellError                 one cell cannot be read or written
+"""
+
+
+class OcblobError(Exception):
+    """Base of all deliberate errors. `hint` is one line that says what to do about it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(OcblobError):
+    """An option, an argument or a setting is not usable."""
+
+
+class BlobError(OcblobError):
+    """One blob cannot be given out. `digest` names it."""
+
+    def __init__(self, message: str, *, digest: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.digest = digest
+
+
+class BlobMissingError(BlobError):
+    """No copy of the blob is in the store."""
+
+
+class BlobExpiredError(BlobError):
+    """The last copy was dropped by policy; `tombstone` holds what is known of it."""
+
+    def __init__(self, message: str, *, digest: str, tombstone: dict[str, object]) -> None:
+        super().__init__(message, digest=digest)
+        self.tombstone = tombstone
+
+
+class BlobCorruptError(BlobError):
+    """Stored bytes do not hash to the digest they are filed under."""
+
+
+class StoreError(OcblobError):
+    """A store cannot do what was asked."""
+
+
+class StoreNotFoundError(StoreError):
+    """There is no store at this place."""
+
+
+class StoreFormatError(StoreError):
+    """A store or an object is of a format this version does not know."""
+
+
+class ClaimLostError(StoreError):
+    """A claimed blob was taken away before the row named it; the batch must be done again."""
+
+
+class StageError(StoreError):
+    """A staged object does not decode to the bytes that went in."""
+
+
+class BackendError(OcblobError):
+    """A place for bytes fails; the only error a backend raises."""
+
+
+class ObjectNotFoundError(BackendError):
+    """No object has this key."""
+
+
+class StoreUnavailableError(BackendError):
+    """The object may well be there, but nobody can say so now."""
+
+
+class DatabaseError(OcblobError):
+    """A database cannot do what was asked."""
+
+
+class DatabaseUnsupportedError(DatabaseError):
+    """Refused as a whole, before anything was touched."""
+
+
+class DatabaseLockedError(DatabaseError):
+    """Another process holds the database, or a lock in it, for longer than we wait."""
+
+
+class CellError(DatabaseError):
+    """One cell cannot be read or written; it is as it was."""

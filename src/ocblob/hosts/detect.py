@@ -1,0 +1,37 @@
+"""Databases of no known host: the user names the cells."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from ocblob.cells import Column
+from ocblob.errors import UsageError
+from ocblob.hosts.base import HostProfile
+from ocblob.hosts.opencode import profile as opencode
+
+NAME = "generic"
+_TABLE_COLUMN = re.compile(r"(?P<table>[^:]+):(?P<column>[^:]+)")
+
+
+def profile_of(tables: Mapping[str, frozenset[str]], named: Iterable[str] = ()) -> HostProfile:
+    """The profile of a database: the detected host's, or of just the columns named as `table:column`.
+
+    Raises `UsageError` if nothing is named and no host is known, or a name is not of that form.
+    """
+    detected = opencode.detect(tables)
+    columns = tuple(_column(name, detected) for name in named)
+    if columns:
+        sessions = detected.session_table if detected else None
+        return HostProfile(detected.name if detected else NAME, columns, session_table=sessions)
+    if detected is None:
+        raise UsageError("this is no database of a known host", hint="name the cells with --table table:column")
+    return detected
+
+
+def _column(name: str, detected: HostProfile | None) -> Column:
+    match = _TABLE_COLUMN.fullmatch(name)
+    if match is None:
+        raise UsageError(f"--table {name}: expected table:column, as part:data")
+    column = Column(match["table"], match["column"])
+    known = (*detected.columns, *detected.counted) if detected else ()
+    # A column the host profile knows keeps what is known of its sessions and times.
+    return next((other for other in known if (other.table, other.column) == (column.table, column.column)), column)

@@ -1,0 +1,72 @@
+"""Small valid files that carry a marker line, one carrier per media type.
+
+Whatever the type, the marker stands once, in plain bytes, and starts at a multiple of 3, so the file's base64
+contains the base64 of the marker's first words. The same type and marker always give the same bytes.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from ocblob.placeholders import gif, jpeg, mp4, pdf, png, svg, wav, webp
+
+__all__ = ["ALIASES", "CARRIERS", "MARKER_BYTES_MAX", "build", "media_type"]
+
+MARKER_BYTES_MAX: Final = 240
+"""A marker must fit in one sub-block of a GIF comment (255), and may be carried by any type."""
+
+CARRIERS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "application/pdf": pdf.build,
+    "audio/wav": wav.build,
+    "image/gif": gif.build,
+    "image/jpeg": jpeg.build,
+    "image/png": png.build,
+    "image/svg+xml": svg.build,
+    "image/webp": webp.build,
+    "video/mp4": mp4.build_mp4,
+    "video/quicktime": mp4.build_quicktime,
+}
+"""Canonical media type to carrier. A carrier takes a marker that `build` has checked."""
+
+# Other names of the very same formats only. Not image/apng: a PNG that does not move is none. Not audio/mp4
+# and video/x-m4v: the one must have no picture, the other has brands of its own.
+ALIASES: Final[dict[str, str]] = {
+    "application/x-pdf": "application/pdf",
+    "audio/vnd.wave": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/x-pn-wav": "audio/wav",
+    "audio/x-wav": "audio/wav",
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/svg": "image/svg+xml",
+    "image/x-png": "image/png",
+}
+
+
+def build(mime: str, marker: bytes) -> bytes | None:
+    """A small valid file of type `mime` that carries `marker`.
+
+    `mime` is the media type as a data URL declares it, in any case, with or without parameters; empty means
+    text/plain. A type without a carrier gives the bare marker; an image type without one gives None, since a
+    bare line is no valid image. Raises ValueError for a marker that is not one line of printable ASCII, ended
+    by a newline, of at most `MARKER_BYTES_MAX` bytes and without `--`.
+    """
+    if (
+        len(marker) > MARKER_BYTES_MAX
+        or not marker.endswith(b"\n")
+        or b"--" in marker
+        or not (marker.isascii() and marker[:-1].decode("ascii").isprintable())
+    ):
+        raise ValueError(f"not a marker that every type can carry: {marker!r}")
+    essence = media_type(mime)
+    carrier = CARRIERS.get(essence)
+    if carrier is not None:
+        return carrier(marker)
+    if essence.startswith("image/"):
+        return None
+    return marker
+
+
+def media_type(mime: str) -> str:
+    """The canonical name of `mime`: without parameters, in lower case, aliases resolved."""
+    essence = mime.partition(";")[0].strip().lower() or "text/plain"
+    return ALIASES.get(essence, essence)

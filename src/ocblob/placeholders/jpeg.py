@@ -1,0 +1,29 @@
+"""JPEG: the marker in a COM segment right after the JFIF header."""
+
+from binascii import a2b_base64
+from typing import Final
+
+# The picture of png.py as a file without a marker. Made once with Pillow: grey, quality=7, optimize=True.
+_PICTURE: Final = a2b_base64("""
+    /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAHJPVmRWR3JkXWSBeXKIq/+6q52dq//6/8//////////////////////////////////////
+    ////////////////wAALCABQAJABAREA/8QAGAABAQEBAQAAAAAAAAAAAAAAAAIBAwT/xAAwEAACAgIBAgQDBgcAAAAAAAABAgARAxIh
+    MVEiQWGBE6GxBCMyM5HRQkNSYnGCwf/aAAgBAQAAPwD0xERERERERERETGYKpZjQExMivepupyX7Qu7W3h4rj9fKVnyaJwaY9JaZFe9T
+    dTGzY1YqzUR6GUzBVLMaAmJkV71N1OaZgMStkbk35evpOj5FStjVzQwLFQeR1ktmxqxVmoj0MosAwUnk9JiZFe9TdTkv2hd2tvDxXH6+
+    U7xEjKxVeDQ827e3nfScVbbOn3m/X+Gq4l7DHldnNBqr2HM3IGfARrTHyv1lLlDsAnI8z27Tk2Q7HbJ8M/063Xv85mPhMTn8K7Wf8zoH
+    XI6lRtrfPSr+tzPsygYgwHJ6/qZGL+R/tGL+R/tMUnGoVsuhHlrde8o4gGxY25Hi/eW/5+L3+kzYY8rs5oNVew5nVSSoLCj2ubERERER
+    EREREREROK5iyg6cn8Ivr3/xXrLOUagp4i3QdLrrCudgrrqT05u+83G+6Bqq5Ay2ikL4mulvt6ylc7BXXUnpzd95Pxf4tfu/6r/5168R
+    9n/IX3+pnWedGyfFyEY7JqxsOOJ2d9aAFseg7zFc7BXXUnpzd95cREROGPGw+FY/DtfvC42VENWyX4e9+soBndWZddb87u40ZfChpT0/
+    t/e/lMyYRquq2Fvw31v1+cYsYDbHHoR08VwvxMahFTYDzsD5S8KlcSqwoj95c5EMjsyrttXnVVDIw1a92W/S7+lQAzurMuut+d3c6xER
+    ERETCwDBSeT0myfiLvpfi7SomKwZQymwZsRERERIyMdlRTRa+e1ekkFkdVZttr8qqpi/EyKHV9QfKgfnMdm3xHTxc+G/+ygWR1Vm22vy
+    qqh/z8Xv9JWRjsqKaLXz2r0kgsjqrNttflVVIwjI2JQp0A86Bvn5VO2N90DVVyoiIiIkum1EGmHQ9piodgztsR04qu8n4bDhMmq+Qq4b
+    F+HRtdbri+spUOwZ22I6cVXeS+NmcMMlV046S3TaiDTDoe0xUOwZ22I6cVXeQuLIqhVy0B/aJ1VQqhVFATYiIiIiIiIiIiIiJ//Z
+""")
+_HEAD: Final = _PICTURE[:20] + b"\xff\xfe"
+"""SOI, APP0 and the code of the comment: with its size the marker starts at 24."""
+_PIXELS: Final = _PICTURE[20:]
+
+
+def build(marker: bytes) -> bytes:
+    """A baseline JPEG that carries `marker`."""
+    size = len(marker) + 2  # a segment's size counts itself
+    return b"".join((_HEAD, size.to_bytes(2, "big"), marker, _PIXELS))

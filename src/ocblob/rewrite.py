@@ -1,0 +1,134 @@
+"""One cell's spans swapped: plan what goes where, then stream the new content.
+
+Every other byte of the cell stays as it is: JSON is cut and joined as bytes, never parsed and written again.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pybase64
+
+from ocblob.databases.base import CellReader
+from ocblob.placeholders import build
+from ocblob.ref import Ref, marker_line
+from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, Span, scan
+
+KEPT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A cell's new content is held in memory while its row waits; a larger one stays inline."""
+PARSED_BYTES_MAX: Final = 1024 * 1024
+"""New content up to this size is parsed to be sure that it is JSON; of a larger one the brackets are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """New bytes for bytes `start` to `end` of a cell."""
+
+    start: int
+    end: int
+    size: int
+    chunks: Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadPlan:
+    """What offloading one cell would do to it.
+
+    Two equal plans come from equal cells: a plan holds every byte that stays and the digest of every byte
+    that goes.
+    """
+
+    payloads: tuple[PayloadSpan, ...]
+    """What moves out."""
+    inline: tuple[InlineSpan, ...]
+    """What stays, with reasons."""
+    refs: tuple[RefSpan, ...]
+    """What had moved out before."""
+    content: bytes
+    """The cell's new content; empty if nothing moves."""
+
+
+def plan_offload(reader: CellReader, *, min_chars: int, store: str) -> OffloadPlan:
+    """Scan a cell and build its new content. Memory: the text that stays, at most `KEPT_BYTES_MAX`."""
+    payloads: list[PayloadSpan] = []
+    inline: list[InlineSpan] = []
+    refs: list[RefSpan] = []
+    replacements: list[Replacement] = []
+    kept = reader.size
+    for span in scan(reader.read(0, reader.size), min_chars=min_chars):
+        match span:
+            case PayloadSpan():
+                reference = reference_text(span.mime, Ref(span.digest, span.size, (("store", store),)))
+                if reference is None:
+                    inline.append(_stay(span, Reason.NO_CARRIER))
+                elif len(reference) >= span.end - span.start:
+                    inline.append(_stay(span, Reason.SMALL))
+                else:
+                    payloads.append(span)
+                    replacements.append(_with_bytes(span, reference))
+                    kept += len(reference) - (span.end - span.start)
+            case InlineSpan():
+                inline.append(span)
+            case RefSpan():
+                refs.append(span)
+        if len(replacements) * _REF_CHARS_MIN > KEPT_BYTES_MAX:
+            break
+    if not payloads:
+        return OffloadPlan((), tuple(inline), tuple(refs), b"")
+    refusal = Reason.KEPT_TEXT
+    if kept <= KEPT_BYTES_MAX:
+        content = b"".join(splice(reader, replacements))
+        if is_json(content):
+            return OffloadPlan(tuple(payloads), tuple(inline), tuple(refs), content)
+        refusal = Reason.BROKEN_JSON
+    return OffloadPlan((), (*inline, *(_stay(span, refusal) for span in payloads)), tuple(refs), b"")
+
+
+def reference_text(mime: str, ref: Ref) -> bytes | None:
+    """The base64 text that stands for a blob in a row; None if no placeholder exists for the type."""
+    placeholder = build(mime, marker_line(ref))
+    return None if placeholder is None else pybase64.b64encode(placeholder)
+
+
+def splice(reader: CellReader, replacements: Sequence[Replacement]) -> Iterator[bytes]:
+    """The cell's bytes with the replacements, which are in order, in their places."""
+    at = 0
+    for replacement in replacements:
+        yield from reader.read(at, replacement.start)
+        yield from replacement.chunks()
+        at = replacement.end
+    yield from reader.read(at, reader.size)
+
+
+def spliced_size(size: int, replacements: Iterable[Replacement]) -> int:
+    """Bytes of a cell of `size` bytes after the replacements."""
+    return size + sum(new.size - (new.end - new.start) for new in replacements)
+
+
+def is_json(content: bytes) -> bool:
+    """Whether a cell's content is a JSON text, as far as memory allows to tell.
+
+    Only structure is judged: bytes that are no valid UTF-8 inside a string stay as the host wrote them.
+    """
+    if len(content) > PARSED_BYTES_MAX:
+        ends = content[:64].lstrip()[:1] + content[-64:].rstrip()[-1:]
+        return ends in {b"{}", b"[]"}
+    try:
+        json.loads(content.decode("latin-1"))
+    except RecursionError:
+        return True  # deeper than Python follows; SQLite and JavaScript go further
+    except ValueError:
+        return False
+    return True
+
+
+def _with_bytes(span: Span, data: bytes) -> Replacement:
+    return Replacement(span.start, span.end, len(data), lambda: (data,))
+
+
+def _stay(span: PayloadSpan, reason: Reason) -> InlineSpan:
+    return InlineSpan(span.start, span.end, span.header, reason)
+
+
+_REF_CHARS_MIN: Final = 120

@@ -1,0 +1,183 @@
+"""Finds payloads and refs in the bytes of a cell. Pure: pieces of a cell in, spans out, no I/O.
+
+A JSON string counts only when the whole string is a data URL: its opening quote follows one of `: , [ {` or
+JSON white space, its closing quote follows the payload. Inside valid JSON a bare quote that follows one of
+these can only open a string, so the rule needs no parser, and text that merely talks about data URLs never
+matches: quotes inside a string are escaped.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ocblob.base64stream import Base64Decoder, NotCanonicalError
+from ocblob.digest import Hasher
+from ocblob.ref import REF_CHARS_MAX, Ref, parse_base64
+
+HEADER_BYTES_MAX: Final = 1024
+"""A data URL's media type with its parameters; a longer one is no data URL to us."""
+
+_OPENING: Final = b'"data:'
+_BEFORE_OPENING: Final = frozenset(b":,[{ \t\r\n")
+_HEADER = re.compile(rb'[^"\\,\x00-\x1f]*;base64', re.IGNORECASE)
+
+
+class Reason(StrEnum):
+    """Why base64 stays where it is."""
+
+    SMALL = "small"
+    """Below the minimal size, or no larger than its ref would be."""
+    NOT_CANONICAL = "not-canonical"
+    """Encoding the decoded bytes would not give the same text."""
+    ESCAPED = "escaped"
+    """The JSON string has escapes in it."""
+    UNTERMINATED = "unterminated"
+    """The cell ends before the string does."""
+    BROKEN_JSON = "broken-json"
+    """The cell would be no valid JSON with a ref in it, so it is none now."""
+    NO_CARRIER = "no-carrier"
+    """An image type that no placeholder exists for."""
+    KEPT_TEXT = "kept-text"
+    """The text around the payloads alone is more than a row swap may hold in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The base64 text of one data URL: bytes `start` to `end` of the cell."""
+
+    start: int
+    end: int
+    header: str
+    """Between `data:` and the comma, as it stands: `image/png;base64`."""
+
+    @property
+    def mime(self) -> str:
+        """The declared type without parameters, lower case; `text/plain` if none is declared."""
+        return self.header.partition(";")[0].strip().lower() or "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadSpan(Span):
+    """A payload that may be offloaded."""
+
+    digest: str
+    """Empty if the scan did not hash."""
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefSpan(Span):
+    """A ref."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class InlineSpan(Span):
+    """Base64 that is neither: it stays."""
+
+    reason: Reason
+
+
+def scan(chunks: Iterable[bytes], *, min_chars: int = 1, hashing: bool = True) -> Iterator[Span]:
+    """Yield the spans of a cell that comes in pieces of any size, in their order.
+
+    Payloads shorter than `min_chars` characters of base64 come as inline. Without `hashing` nothing is
+    decoded: payloads have no digest, and some of them may turn out not to be canonical.
+    Memory: one piece, and 12 KiB.
+    """
+    text = b""
+    base = 0  # offset of text[0] in the cell
+    payload: _Payload | None = None
+    for chunk in chunks:
+        text = text + chunk if text else chunk
+        at = 0
+        while True:
+            if payload is not None:
+                end = text.find(b'"', at)
+                payload.feed(memoryview(text)[at:] if end < 0 else memoryview(text)[at:end])
+                if end < 0:
+                    base, text = base + len(text), b""
+                    break
+                yield payload.close()
+                payload, at = None, end + 1
+            header, at = _find_header(text, at)
+            if header is None:
+                # What may be the beginning of a data URL waits for the next piece.
+                base, text = base + at, text[at:]
+                break
+            payload = _Payload(base + at, header, min_chars, hashing=hashing)
+    if payload is not None:
+        yield payload.unterminated()
+
+
+def _find_header(text: bytes, at: int) -> tuple[str | None, int]:
+    """The next data URL's header and the offset behind its comma; else None and what to keep from."""
+    while True:
+        opening = text.find(_OPENING, at)
+        if opening < 0:
+            return None, max(at - 1, len(text) - len(_OPENING), 0)
+        begin = opening + len(_OPENING)
+        if opening == 0 or text[opening - 1] not in _BEFORE_OPENING:
+            at = begin
+            continue
+        comma = text.find(b",", begin, begin + HEADER_BYTES_MAX + 1)
+        if comma < 0 and len(text) <= begin + HEADER_BYTES_MAX:
+            return None, opening - 1
+        if comma >= 0 and _HEADER.fullmatch(text, begin, comma):
+            return text[begin:comma].decode("utf-8", "surrogateescape"), comma + 1
+        at = begin
+
+
+class _Payload:
+    """The base64 text of one data URL, while it comes in."""
+
+    __slots__ = ("_decoder", "_hasher", "_header", "_length", "_min", "_reason", "_short", "_size", "_start")
+
+    def __init__(self, start: int, header: str, min_chars: int, *, hashing: bool) -> None:
+        self._start = start
+        self._header = header
+        self._min = max(min_chars, 1)
+        self._length = 0
+        self._size = 0
+        self._short: bytes | None = b""
+        """The whole text, as long as it may be a ref's."""
+        self._decoder = Base64Decoder() if hashing else None
+        self._hasher = Hasher()
+        self._reason: Reason | None = None
+
+    def feed(self, text: memoryview) -> None:
+        self._length += len(text)
+        if self._short is not None:
+            self._short = self._short + bytes(text) if self._length <= REF_CHARS_MAX else None
+        if self._decoder is None or self._reason is not None:
+            return
+        try:
+            data = self._decoder.feed(text)
+        except NotCanonicalError:
+            self._reason = Reason.ESCAPED if b"\\" in bytes(text) else Reason.NOT_CANONICAL
+            return
+        self._size += len(data)
+        self._hasher.update(data)
+
+    def close(self) -> Span:
+        where = (self._start, self._start + self._length, self._header)
+        if self._short is not None and (ref := parse_base64(self._short)):
+            return RefSpan(*where, ref)
+        if self._length < self._min:
+            return InlineSpan(*where, Reason.SMALL)
+        if self._decoder is None:
+            return PayloadSpan(*where, "", self._length * 3 // 4)
+        if self._reason is None:
+            try:
+                self._decoder.close()
+            except NotCanonicalError:
+                self._reason = Reason.NOT_CANONICAL
+        if self._reason is not None:
+            return InlineSpan(*where, self._reason)
+        return PayloadSpan(*where, self._hasher.hexdigest(), self._size)
+
+    def unterminated(self) -> Span:
+        return InlineSpan(self._start, self._start + self._length, self._header, Reason.UNTERMINATED)

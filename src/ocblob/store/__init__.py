@@ -1,0 +1,8 @@
+"""Content-addressed blobs: dedup, verification and states over one backend, with a catalog.
+
+A blob is immutable: storing a digest that is already stored writes nothing.
+"""
+
+from ocblob.store.blobstore import BlobStore
+
+__all__ = ["BlobStore"]

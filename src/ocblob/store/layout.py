@@ -1,0 +1,105 @@
+"""Where everything lies in a store, and the file that says that it is one.
+
+    store.json                     format version, store id, hash name
+    objects/<2 hex>/<62 hex>       blobs
+    staging/<writer>/              unpublished files
+    trash/<generation>/<2>/<62>    condemned blobs in their grace
+    quarantine/<digest>.<when>     corrupt objects, moved, never deleted
+    tombstones/<digest>.json       blobs whose last copy was expired
+    databases/<id>.json            what prune must read before it judges
+    pins/<digest>.json             blobs that no database names
+    catalog.sqlite                 sizes, last use, states, claims
+"""
+
+import io
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+from ocblob.backends.base import Backend
+from ocblob.digest import HASH_NAME
+from ocblob.errors import ObjectNotFoundError, StoreFormatError, StoreNotFoundError
+
+STORE_KEY: Final = "store.json"
+OBJECTS: Final = "objects/"
+STAGING: Final = "staging/"
+TRASH: Final = "trash/"
+QUARANTINE: Final = "quarantine/"
+TOMBSTONES: Final = "tombstones/"
+DATABASES: Final = "databases/"
+PINS: Final = "pins/"
+CATALOG_FILE: Final = "catalog.sqlite"
+FORMAT_VERSION: Final = 1
+METADATA_BYTES_MAX: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
+    """What `store.json` says."""
+
+    id: str
+    """32 hex digits; a ref's `store=` shows the first 8."""
+
+    @property
+    def short_id(self) -> str:
+        """What a ref carries."""
+        return self.id[:8]
+
+
+def object_key(digest: str) -> str:
+    """Where a live blob lies."""
+    return f"{OBJECTS}{digest[:2]}/{digest[2:]}"
+
+
+def trash_key(generation: str, digest: str) -> str:
+    """Where a condemned blob lies."""
+    return f"{TRASH}{generation}/{digest[:2]}/{digest[2:]}"
+
+
+def digest_of_key(key: str) -> str:
+    """The digest in the key of a live or condemned blob; empty if it is another file."""
+    digest = "".join(key.split("/")[-2:])
+    return digest if len(digest) == 64 and not set(digest) - set("0123456789abcdef") else ""
+
+
+def read_identity(backend: Backend) -> StoreIdentity:
+    """Raises `StoreNotFoundError` if there is no store, `StoreFormatError` if it is not for this version."""
+    try:
+        found = get_json(backend, STORE_KEY)
+    except ObjectNotFoundError as error:
+        raise StoreNotFoundError(
+            f"no blob store at {backend.url}", hint="`ocblob offload` and `ocblob put` create one"
+        ) from error
+    if found.get("format") != FORMAT_VERSION or found.get("hash") != HASH_NAME:
+        raise StoreFormatError(
+            f"{backend.url} is a store of format {found.get('format')!r} with {found.get('hash')!r}; "
+            f"this ocblob knows format {FORMAT_VERSION} with {HASH_NAME}"
+        )
+    return StoreIdentity(str(found["id"]))
+
+
+def create_identity(backend: Backend) -> StoreIdentity:
+    """Write a new store's `store.json`."""
+    identity = StoreIdentity(uuid.uuid4().hex)
+    put_json(backend, STORE_KEY, {"format": FORMAT_VERSION, "id": identity.id, "hash": HASH_NAME})
+    return identity
+
+
+def put_json(backend: Backend, key: str, value: dict[str, object]) -> None:
+    """Store a small JSON object, durably."""
+    data = (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")
+    backend.put(key, io.BytesIO(data), size=len(data))
+
+
+def get_json(backend: Backend, key: str) -> dict[str, object]:
+    """Read a small JSON object. Raises `StoreFormatError` if it is none."""
+    with backend.open(key) as file:
+        data = file.read(METADATA_BYTES_MAX)
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise StoreFormatError(f"{backend.url}: {key} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise StoreFormatError(f"{backend.url}: {key} is not a JSON object")
+    return value

@@ -1,0 +1,75 @@
+"""What prune must read before it judges: the databases whose rows may name blobs, and pins.
+
+A database is registered before its first row names a blob, durably.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from ocblob.backends.base import Backend
+from ocblob.digest import check_digest, digest_of
+from ocblob.errors import ObjectNotFoundError
+from ocblob.store.layout import DATABASES, PINS, get_json, put_json
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredDatabase:
+    """One database that may hold refs into the store."""
+
+    id: str
+    url: str
+    """The resolved path, or a URL without its password."""
+    host: str
+    """The name of its host profile."""
+    registered_at: int
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A blob that is kept although no registered database names it."""
+
+    digest: str
+    why: str
+    pinned_at: int
+
+
+class Registry:
+    """Small JSON objects in the store itself, so that every host that uses it sees them."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def register(self, url: str, *, host: str) -> RegisteredDatabase:
+        """Enter a database; one that is known stays as it is."""
+        database_id = digest_of(url.encode("utf-8", "surrogateescape"))[:16]
+        key = f"{DATABASES}{database_id}.json"
+        try:
+            return _database(get_json(self._backend, key))
+        except ObjectNotFoundError:
+            entry = RegisteredDatabase(database_id, url, host, int(time.time()))
+            put_json(self._backend, key, asdict(entry))
+            return entry
+
+    def databases(self) -> Iterator[RegisteredDatabase]:
+        """Every registered database."""
+        for stat in self._backend.scan(DATABASES):
+            yield _database(get_json(self._backend, stat.key))
+
+    def pin(self, digest: str, *, why: str) -> None:
+        """Keep a blob."""
+        entry = Pin(check_digest(digest), why, int(time.time()))
+        put_json(self._backend, f"{PINS}{digest}.json", asdict(entry))
+
+    def pins(self) -> Iterator[Pin]:
+        """Every pin."""
+        for stat in self._backend.scan(PINS):
+            value = get_json(self._backend, stat.key)
+            yield Pin(str(value["digest"]), str(value["why"]), int(str(value["pinned_at"])))
+
+
+def _database(value: dict[str, object]) -> RegisteredDatabase:
+    return RegisteredDatabase(
+        str(value["id"]), str(value["url"]), str(value["host"]), int(str(value["registered_at"]))
+    )

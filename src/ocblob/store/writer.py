@@ -1,0 +1,240 @@
+"""Putting blobs, one batch at a time.
+
+The order is the promise: stage, read back and compare, fsync, rename, fsync the directories, catalog. Only
+then may a row name the blob. A crash anywhere before leaves files that nothing names; each step may be
+repeated.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from ocblob import codec
+from ocblob.backends.base import Backend
+from ocblob.backends.local import LocalBackend, create_private
+from ocblob.base64stream import NotCanonicalError
+from ocblob.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    CellError,
+    OcblobError,
+    StageError,
+    StoreUnavailableError,
+)
+from ocblob.filesystem import fsync_fd, make_private_directory
+from ocblob.store.catalog import Catalog
+from ocblob.store.claims import Claims
+from ocblob.store.layout import object_key
+from ocblob.store.reader import Reader
+
+STAGERS: Final = 3
+"""Threads that stage; two cores are kept busy while one waits for the disk. About 6 MiB of memory each."""
+STALE_STAGING_S: Final = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A blob that rows are about to name, and where to get its bytes if the store has none."""
+
+    digest: str
+    size: int
+    chunks: Callable[[], Iterator[bytes]]
+    """Called in another thread, at most once. May raise `CellError` or `NotCanonicalError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of one blob."""
+
+    digest: str
+    size: int
+    stored_size: int
+    new: bool
+    """False for a dedupe hit: the store had it, and it was read and found true."""
+    name: str = field(default="", repr=False)
+    """The staged file, below the writer's directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a batch put, all of it durable, and what it could not."""
+
+    stored: dict[str, Stored]
+    failed: dict[str, OcblobError]
+    """Blobs that are not in the store; a row that needs one of them must stay as it is."""
+
+
+class Writer:
+    """One writer of one store; batches are begun and finished in the same order.
+
+    Close it: that ends its claims and removes its staging directory.
+    """
+
+    def __init__(self, backend: Backend, catalog: Catalog, reader: Reader, staging: Path) -> None:
+        self._backend = backend
+        self._catalog = catalog
+        self._reader = reader
+        self._claims = Claims(catalog)
+        self._staging = staging / self._claims.writer
+        self._pool = ThreadPoolExecutor(STAGERS, thread_name_prefix="ocblob-stage")
+        self._inflight: dict[str, Future[Stored]] = {}
+        _remove_stale(staging)
+        make_private_directory(self._staging)
+
+    def begin(self, wanted: Iterable[Wanted]) -> "Batch":
+        """Claim the blobs and start staging those that the store does not have. Returns at once."""
+        by_digest = {want.digest: want for want in wanted}
+        jobs: dict[str, Future[Stored]] = {}
+        known: dict[str, Stored] = {}
+        for digest, claimed in self._claims.claim(by_digest).items():
+            if claimed.verified and claimed.row is not None:
+                known[digest] = Stored(digest, claimed.row.size, claimed.row.stored_size, new=False)
+            elif digest in self._inflight:
+                jobs[digest] = self._inflight[digest]
+            else:
+                jobs[digest] = self._pool.submit(self._ensure, by_digest[digest])
+                self._inflight[digest] = jobs[digest]
+        return Batch(self, known, jobs)
+
+    def put(self, chunks: Iterable[bytes]) -> Stored:
+        """Put one blob whose digest is not known yet. Durable when it returns."""
+        staged = self._stage(chunks)
+        path = self._staging / staged.name
+        wanted = Wanted(staged.digest, staged.size, lambda: _decoded(path, staged.digest))
+        try:
+            receipt = self.begin([wanted]).finish()
+        finally:
+            path.unlink(missing_ok=True)
+        for error in receipt.failed.values():
+            raise error
+        return receipt.stored[staged.digest]
+
+    def confirm(self, digests: Collection[str]) -> None:
+        """Just before rows are swapped: raise `ClaimLostError` unless all these blobs are still safe."""
+        self._claims.confirm(digests)
+
+    def close(self) -> None:
+        """End the claims and remove what was staged."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._claims.release()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _ensure(self, wanted: Wanted) -> Stored:
+        """In a pool thread: find the blob in the store and verify it, or stage it."""
+        if (key := self._reader.find(wanted.digest)) and (hit := self._verified(wanted, key)):
+            return hit
+        try:
+            staged = self._stage(wanted.chunks())
+        except NotCanonicalError as error:
+            raise CellError(f"the payload of blob {wanted.digest} changed while it was read") from error
+        if staged.digest != wanted.digest:
+            raise CellError(f"the payload of blob {wanted.digest} changed while it was read")
+        return staged
+
+    def _verified(self, wanted: Wanted, key: str) -> Stored | None:
+        try:
+            header = self._reader.verify(wanted.digest)
+            live = object_key(wanted.digest)
+            if key != live:
+                self._backend.move(key, live)
+                self._backend.sync([key, live])
+            if isinstance(self._backend, LocalBackend):
+                # It may be another writer's, renamed a moment ago and not durable yet.
+                self._backend.sync_object(live)
+            return Stored(wanted.digest, header.size, self._backend.stat(live).stored_size, new=False)
+        except (BlobCorruptError, BlobMissingError):
+            return None
+
+    def _stage(self, chunks: Iterable[bytes]) -> Stored:
+        path = self._staging / os.urandom(8).hex()
+        try:
+            with create_private(path) as file:
+                header, stored_size = codec.encode(chunks, file)
+                file.flush()
+                # A bug in any codec must not cost a user's bytes: what lies there is what counts.
+                with path.open("rb", buffering=0) as back:
+                    size = sum(len(chunk) for chunk in codec.decode(back, digest=header.digest))  # type: ignore[arg-type]
+                if size != header.size:
+                    raise StageError(f"blob {header.digest} reads back as {size} bytes, not {header.size}")
+                fsync_fd(file.fileno())
+        except BlobCorruptError as error:
+            path.unlink(missing_ok=True)
+            raise StageError(f"blob {error.digest} does not read back as it was written: {error}") from error
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StoreUnavailableError(f"{self._staging}: {error.strerror}") from error
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return Stored(header.digest, header.size, stored_size, new=True, name=path.name)
+
+    def publish(self, stored: dict[str, Stored]) -> None:
+        """Rename, fsync the directories, enter into the catalog. What is known already is left as it is."""
+        keys = [object_key(digest) for digest in stored]
+        for item, key in zip(stored.values(), keys, strict=True):
+            if item.name and self._inflight.get(item.digest) is not None:
+                self._backend.adopt(key, self._staging / item.name)
+        self._backend.sync(keys)
+        with self._catalog.transaction():
+            for item in stored.values():
+                self._catalog.put(item.digest, size=item.size, stored_size=item.stored_size)
+            self._catalog.set_verified(stored, writer=self._claims.writer)
+        for digest in stored:
+            self._inflight.pop(digest, None)
+
+    def forget(self, digest: str) -> None:
+        """A job failed: whoever wants the blob next tries again."""
+        self._inflight.pop(digest, None)
+
+
+class Batch:
+    """The blobs of some rows, on their way into the store."""
+
+    def __init__(self, writer: Writer, known: dict[str, Stored], jobs: dict[str, Future[Stored]]) -> None:
+        self._writer = writer
+        self._known = known
+        self._jobs = jobs
+
+    def finish(self) -> Receipt:
+        """Wait until every blob is durable and in the catalog.
+
+        One blob's trouble is in the receipt. Raises `BackendError` if the store itself fails; nothing of the
+        batch may then be relied on.
+        """
+        stored: dict[str, Stored] = {}
+        failed: dict[str, OcblobError] = {}
+        for digest, job in self._jobs.items():
+            try:
+                stored[digest] = job.result()
+            except (CellError, StageError, BlobCorruptError) as error:
+                self._writer.forget(digest)
+                failed[digest] = error
+        if stored:
+            self._writer.publish(stored)
+        return Receipt(self._known | stored, failed)
+
+
+def _decoded(path: Path, digest: str) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from codec.decode(file, digest=digest)
+
+
+def _remove_stale(staging: Path) -> None:
+    """Remove what writers left that died long ago."""
+    with contextlib.suppress(FileNotFoundError):
+        for directory in staging.iterdir():
+            with contextlib.suppress(OSError):
+                if directory.stat().st_mtime < time.time() - STALE_STAGING_S:
+                    shutil.rmtree(directory, ignore_errors=True)

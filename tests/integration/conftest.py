@@ -1,0 +1,122 @@
+"""Fixtures around the real OpenCode. In CI a missing binary is a failure, elsewhere it skips."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mock_model import MockModel
+from opencode import OpenCode, attachments_session, isolated_environment
+
+OPENCODE_VERSION = "1.18.33"
+INSTALL_DIRECTORY = Path(__file__).parents[2] / ".cache" / "opencode"
+INSTALL_TIMEOUT_SECONDS = 300.0
+PROBE_TIMEOUT_SECONDS = 20.0
+HINT = "set OCBLOB_TEST_OPENCODE to a binary, or OCBLOB_TEST_INSTALL=1 to install one with npm"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A stopped host with one session of attachments. Clone it: all tests share it."""
+
+    opencode: OpenCode
+    session: str
+
+
+@pytest.fixture(scope="session")
+def opencode_binary() -> Path:
+    """The real OpenCode: OCBLOB_TEST_OPENCODE, or the one in the repository's cache."""
+    named = os.environ.get("OCBLOB_TEST_OPENCODE")
+    if named:
+        if version_of(Path(named)) is None:
+            pytest.fail(f"OCBLOB_TEST_OPENCODE does not run: {named}")
+        return Path(named)
+    binary = installed_binary()
+    if binary is not None:
+        return binary
+    if not (os.environ.get("CI") or os.environ.get("OCBLOB_TEST_INSTALL") == "1"):
+        pytest.skip(f"no OpenCode {OPENCODE_VERSION} in {INSTALL_DIRECTORY}: {HINT}")
+    words = install()
+    binary = installed_binary()
+    if binary is None:
+        pytest.fail(f"npm brought no OpenCode {OPENCODE_VERSION} that runs here: {words}")
+    return binary
+
+
+@pytest.fixture
+def model() -> Iterator[MockModel]:
+    """A model of the test's own."""
+    with MockModel() as model:
+        yield model
+
+
+@pytest.fixture
+def opencode(opencode_binary: Path, tmp_path: Path, model: MockModel) -> OpenCode:
+    """A host that has never run."""
+    return OpenCode(opencode_binary, tmp_path / "opencode", model)
+
+
+@pytest.fixture(scope="session")
+def attachments_template(
+    opencode_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Template]:
+    """A host with the session of `attachments_session`; to be read and cloned, never changed."""
+    with MockModel() as model:
+        opencode = OpenCode(opencode_binary, tmp_path_factory.mktemp("template"), model)
+        yield Template(opencode, attachments_session(opencode, model))
+
+
+@pytest.fixture
+def attachments_host(attachments_template: Template, tmp_path: Path, model: MockModel) -> OpenCode:
+    """A clone of the template, for the test to change."""
+    return attachments_template.opencode.clone(tmp_path / "attachments", model)
+
+
+def installed_binary() -> Path | None:
+    """The platform package's own binary; the `opencode-ai` launcher would need npm's install scripts."""
+    # The shorter name first: the -baseline build is for processors without AVX2, where the other one dies.
+    found = sorted(
+        INSTALL_DIRECTORY.glob("node_modules/opencode-*-*/bin/opencode"), key=lambda p: len(str(p))
+    )
+    return next((binary for binary in found if version_of(binary) == OPENCODE_VERSION), None)
+
+
+def version_of(binary: Path) -> str | None:
+    """What `--version` prints, or None if the binary does not run here."""
+    # Even --version makes directories in the home.
+    with tempfile.TemporaryDirectory() as root:
+        environment = isolated_environment(Path(root), temporary=Path(root))
+        try:
+            done = subprocess.run(
+                [str(binary), "--version"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=PROBE_TIMEOUT_SECONDS,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+    return done.stdout.strip()
+
+
+def install() -> str:
+    """Install OpenCode with npm into the cache; returns what npm said."""
+    INSTALL_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    command = ["npm", "install", "--no-audit", "--no-fund", f"opencode-ai@{OPENCODE_VERSION}"]
+    try:
+        done = subprocess.run(
+            [*command, "--prefix", str(INSTALL_DIRECTORY)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return done.stdout + done.stderr
