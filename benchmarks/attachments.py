@@ -12,7 +12,7 @@ import struct
 import time
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 
@@ -43,13 +43,13 @@ class Attachment:
 
 
 def small_attachment(seed: int, kind: str, step: int, number: int) -> Attachment:
-    """A file of about `SIZES_BYTES[step]`; another `number` gives other bytes."""
+    """Return a file of about `SIZES_BYTES[step]`; another `number` gives other bytes."""
     drawn = _drawn(seed, kind, step, number % DRAWN_PER_STEP)
     return Attachment(kind, f"{kind}-{number}.{kind}", _with_comment(kind, drawn, f"copy {number}"))
 
 
 def large_pdf(seed: int, size: int, number: int) -> Attachment:
-    """A scanned PDF within 2 % of `size` bytes; no two of them share a page."""
+    """Return a scanned PDF within 2 % of `size` bytes; no two of them share a page."""
     rng = random.Random(f"{seed}/large/{number}")
     page_size = len(_jpeg(_photo(rng, *SCAN_PIXELS, sharp=True), quality=90))
     full, rest = divmod(size, page_size)
@@ -60,7 +60,7 @@ def large_pdf(seed: int, size: int, number: int) -> Attachment:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _drawn(seed: int, kind: str, step: int, variant: int) -> bytes:
     rng = random.Random(f"{seed}/{kind}/{step}/{variant}")
     size = SIZES_BYTES[step]
@@ -82,7 +82,7 @@ def _noise(width: int, height: int) -> Image.Image:
 
 
 def _photo(rng: random.Random, width: int, height: int, *, sharp: bool) -> Image.Image:
-    """A coloured gradient under noise: as hard to compress as a photo of that quality."""
+    """Draw a coloured gradient under noise: as hard to compress as a photo of that quality."""
     if sharp:  # one noise image serves all pages, shifted: drawing it is the slow part
         noise = _noise(*SCAN_PIXELS)
         noise = ImageChops.offset(noise, rng.randrange(width), rng.randrange(height)).crop(
@@ -102,7 +102,7 @@ def _gradient(rng: random.Random, width: int, height: int) -> Image.Image:
 
 
 def _screenshot(rng: random.Random, size: int) -> bytes:
-    """An editor window: lines of coloured text over a gradient, and a picture that brings it to about `size`."""
+    """Draw an editor window: lines of coloured text, and a picture that brings it to about `size`."""
     width, height = (1920, 1080) if size > 200_000 else (640, 400)
     image = _gradient(rng, width, height)
     draw = ImageDraw.Draw(image)
@@ -143,7 +143,7 @@ def _pdf(pages: list[Image.Image], *, quality: int) -> bytes:
 
 
 def _with_comment(kind: str, data: bytes, comment: str) -> bytes:
-    """The same file with a comment in the place that its format has for one."""
+    """Return the same file with a comment in the place that its format has for one."""
     text = comment.encode("ascii")
     if kind == "png":
         body = b"tEXtComment\0" + text

@@ -1,7 +1,7 @@
 """A realistic OpenCode 1.18.33 database: its schema, its row shapes, its order of writing.
 
-Rows carry the keys that the host writes, in its order: a part's event repeats the part with other key order, and comes
-first. Sessions older than the host's event log have no events. The same seed gives the same database.
+An event comes before the row that it repeats. Sessions older than the host's event log have no events and no
+attachments here. The same seed gives the same database.
 """
 
 from __future__ import annotations
@@ -17,17 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+
 from attachments import SIZES_BYTES, STEP_WEIGHTS, Attachment, large_pdf, small_attachment
-from transcript import Host, Session, Turn
+from transcript import Host, Session
+from turns import Turn
 
 SCHEMA = Path(__file__).with_name("opencode_schema.sql")
 PAGE_SIZE_BYTES = 4096
 FIRST_MS = 1_767_600_000_000  # 2026-01-05
 EVENT_LOG_MS = 1_774_309_702_000  # 2026-03-23, when the host began to keep events
 LAST_MS = 1_795_000_000_000  # 2026-11-18
+UNLOGGED_SHARE = 0.7
+"""Share of the parts that are older than the event log."""
 REPEAT_EVERY = 5  # one small attachment in five is an earlier one again: 20 %
 GIANT_CHUNK_BYTES = 3_000_000  # a multiple of 3, so that chunks encode one by one
 KINDS = ("png", "png", "png", "jpg", "jpg", "pdf")
+
+Placed = tuple[float, Attachment]
+"""An attachment and its place in the log of events, 0.0 to 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +54,10 @@ class Profile:
     """Decoded size of one more payload that stands in `part` only; 0 for none."""
 
 
-TINY = Profile(parts=700, session_parts=60, small_bytes=1_500_000, largest_step=3)
+TINY = Profile(parts=700, session_parts=60, small_bytes=1_300_000, largest_step=3)
 PROFILES = {
     "seed": Profile(
-        parts=52_000, session_parts=130, small_bytes=126_000_000, largest_step=7, large=(52_000_000,) * 5
+        parts=52_000, session_parts=130, small_bytes=127_000_000, largest_step=7, large=(52_000_000,) * 5
     ),
     "demo": Profile(
         parts=9_400, session_parts=130, small_bytes=45_000_000, largest_step=7, large=(12_000_000,) * 2
@@ -87,14 +94,16 @@ class Summary:
 
 
 def make_database(path: Path | str, profile: str, seed: int = 1) -> Summary:
-    """Write a new database at `path`, which must not exist: one file in WAL mode, all of it checkpointed."""
+    """Write a new database at `path`, which must not exist: one file in WAL mode, whole or not at all."""
     path = Path(path)
     if path.exists():
         raise FileExistsError(path)
     plan = PROFILES[profile]
     rng = random.Random(seed)
     summary = Summary()
-    connection = apsw.Connection(str(path))
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    connection = apsw.Connection(str(partial))
     try:
         # Nothing here has to survive a crash; the file is in WAL mode only once it is complete.
         connection.execute(
@@ -113,12 +122,13 @@ def make_database(path: Path | str, profile: str, seed: int = 1) -> Summary:
             summary.rows[table] = int(connection.execute(f"SELECT count(*) FROM {table}").get)
     finally:
         connection.close()
+    partial.rename(path)
     summary.file_size = path.stat().st_size
     return summary
 
 
-def _attachments(plan: Profile, seed: int, summary: Summary) -> Iterator[tuple[float, Attachment]]:
-    """Every attachment with its place in the log, 0.0 to 1.0. The large PDFs are spread evenly among the small."""
+def _attachments(plan: Profile, seed: int, summary: Summary) -> Iterator[Placed]:
+    """Yield every attachment in order, the large PDFs spread evenly among the small ones."""
     rng = random.Random(f"{seed}/attachments")
     steps = range(min(plan.largest_step + 1, len(SIZES_BYTES)))
     made: list[tuple[str, int, int]] = []
@@ -143,8 +153,8 @@ def _attachments(plan: Profile, seed: int, summary: Summary) -> Iterator[tuple[f
 def _write_sessions(
     host: Host, plan: Profile, files: Iterator[tuple[float, Attachment]], rng: random.Random
 ) -> None:
-    """Session after session until there are enough parts; files come as fast as the log of events grows."""
-    unlogged_parts = int(plan.parts * Turn.UNLOGGED_SHARE)
+    """Write sessions until there are enough parts; files come as fast as the log of events grows."""
+    unlogged_parts = int(plan.parts * UNLOGGED_SHARE)
     waiting = next(files, None)
     session: Session | None = None
     while host.parts < plan.parts or waiting:
@@ -168,7 +178,7 @@ def _write_sessions(
 
 
 def _write_giant(host: Host, size: int, rng: random.Random) -> None:
-    """One file part of `size` decoded bytes, streamed into a TEXT cell that was made at its full length."""
+    """Write one file part of `size` decoded bytes, streamed into a TEXT cell made at its full length."""
     session = Session(host, rng, parent=None, logged=True)
     message = session.user_message()
     head = (
@@ -177,7 +187,7 @@ def _write_giant(host: Host, size: int, rng: random.Random) -> None:
     tail = b'"}'
     length = len(head) + 4 * ((size + 2) // 3) + len(tail)
     rowid = session.insert_part(message, f"CAST(zeroblob({length}) AS TEXT)")
-    blob = host.connection.blob_open("main", "part", "data", rowid, True)
+    blob = host.connection.blob_open("main", "part", "data", rowid, writeable=True)
     blob.write(head)
     for start in range(0, size, GIANT_CHUNK_BYTES):
         chunk = rng.randbytes(min(GIANT_CHUNK_BYTES, size - start))

@@ -1,23 +1,23 @@
 """Every deliberate error of ocblob; each belongs to exactly one branch of this tree.
 
-    OcblobError
-    ├── UsageError                  an option or a setting that cannot be meant
-    ├── BlobError                   one blob cannot be given out
-    │   ├── BlobMissingError        no copy anywhere
-    │   ├── BlobExpiredError        the last copy went by policy; a tombstone tells when
-    │   └── BlobCorruptError        stored bytes are not the blob's
-    ├── StoreError
-    │   ├── StoreNotFoundError      nothing there yet (exit 10)
-    │   ├── StoreFormatError        a store or an object written by a version we do not know
-    │   ├── ClaimLostError          a blob was taken away between its put and the row's swap
-    │   └── StageError              what was staged does not read back as what went in
-    ├── BackendError                a place for bytes fails
-    │   ├── ObjectNotFoundError     the key is not there
-    │   └── StoreUnavailableError   it may be there: no answer, no permission, a broken device
-    └── DatabaseError
-        ├── DatabaseUnsupportedError  refused before anything was touched
-        ├── DatabaseLockedError       somebody else holds it (exit 11)
-        └── CellError                 one cell cannot be read or written
+OcblobError
+├── UsageError                  an option or a setting that cannot be meant
+├── BlobError                   one blob cannot be given out
+│   ├── BlobMissingError        no copy anywhere
+│   ├── BlobExpiredError        the last copy went by policy; a tombstone tells when
+│   └── BlobCorruptError        stored bytes are not the blob's
+├── StoreError
+│   ├── StoreNotFoundError      nothing there yet (exit 10)
+│   ├── StoreFormatError        a store or an object written by a version we do not know
+│   ├── ClaimLostError          a blob was taken away between its put and the row's swap
+│   └── StageError              what was staged does not read back as what went in
+├── BackendError                a place for bytes fails
+│   ├── ObjectNotFoundError     the key is not there
+│   └── StoreUnavailableError   it may be there: no answer, no permission, a broken device
+└── DatabaseError
+    ├── DatabaseUnsupportedError  refused before anything was touched
+    ├── DatabaseLockedError       somebody else holds it (exit 11)
+    └── CellError                 one cell cannot be read or written
 """
 
 

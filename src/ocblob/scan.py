@@ -8,7 +8,7 @@ matches: quotes inside a string are escaped.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -181,3 +181,19 @@ class _Payload:
 
     def unterminated(self) -> Span:
         return InlineSpan(self._start, self._start + self._length, self._header, Reason.UNTERMINATED)
+
+
+def scan_text(text: bytes) -> Iterator[Span]:
+    """The spans of text that is in memory: a cell's JSON, or one bare data URL. Nothing is hashed."""
+    if not text.startswith(b"data:"):
+        yield from scan((text,), hashing=False)
+        return
+    for span in scan((b'["', text, b'"'), hashing=False):
+        if span.end - 2 == len(text):
+            yield replace(span, start=span.start - 2, end=span.end - 2)
+
+
+def find_refs(cell: str | bytes) -> list[Ref]:
+    """The refs in a cell's text, or in one bare data URL, in their order."""
+    text = cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell
+    return [span.ref for span in scan_text(text) if isinstance(span, RefSpan)]

@@ -4,26 +4,17 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mock_model import MockModel
-from opencode import OpenCode, attachments_session, isolated_environment
+from opencode import OpenCode, Template, attachments_session, isolated_environment
 
 OPENCODE_VERSION = "1.18.33"
 INSTALL_DIRECTORY = Path(__file__).parents[2] / ".cache" / "opencode"
 INSTALL_TIMEOUT_SECONDS = 300.0
 PROBE_TIMEOUT_SECONDS = 20.0
 HINT = "set OCBLOB_TEST_OPENCODE to a binary, or OCBLOB_TEST_INSTALL=1 to install one with npm"
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A stopped host with one session of attachments. Clone it: all tests share it."""
-
-    opencode: OpenCode
-    session: str
 
 
 @pytest.fixture(scope="session")

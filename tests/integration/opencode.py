@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,6 @@ OFFLINE = {
     "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
     "OPENCODE_DISABLE_SHARE": "1",
     "OPENCODE_DISABLE_PROJECT_CONFIG": "1",
-    "OPENCODE_DISABLE_FFF": "1",  # else each start leaves a library of 5.6 MB in the temporary directory
     # Each start installs @opencode-ai/plugin into the config directory, in the background, and waits for it
     # when there is a plugin. A registry that refuses at once ends that in no time; npm's own two retries
     # (or NPM_CONFIG_OFFLINE) would make it a minute.
@@ -108,12 +107,14 @@ class Server:
     def prompt(self, session: str, text: str, *, files: Sequence[Path] = ()) -> dict[str, Any]:
         """One turn through the API; the answer is the assistant's message as `{"info", "parts"}`.
 
-        Files go in as data URLs, as the TUI sends pasted images.
+        Files go in as data URLs, so the host stores no note of reading them, as it does for `run`.
         """
-        parts: list[dict[str, str]] = [{"type": "text", "text": text}]
-        for file in files:
-            parts.append({"type": "file", "mime": mime(file), "filename": file.name, "url": data_url(file)})
-        message: dict[str, Any] = self.request("POST", f"/session/{session}/message", {"parts": parts})
+        attached = [
+            {"type": "file", "mime": mime(file), "filename": file.name, "url": data_url(file)}
+            for file in files
+        ]
+        body = {"parts": [{"type": "text", "text": text}, *attached]}
+        message: dict[str, Any] = self.request("POST", f"/session/{session}/message", body)
         return message
 
 
@@ -132,6 +133,7 @@ class OpenCode:
         self.project = self.workspace / "project"
         self.project.mkdir(parents=True, exist_ok=True)
         self.environment = isolated_environment(root, temporary=self.workspace / "tmp")
+        self._running = 0
         self.configure()
 
     @property
@@ -164,10 +166,10 @@ class OpenCode:
         (self.config / "opencode.json").write_text(json.dumps(base | settings))
 
     def clone(self, root: Path, model: MockModel) -> "OpenCode":
-        """A second host below a new `root`, with a copy of this one's data directory. This one must be stopped.
+        """A second host below a new `root`, with a copy of this one's data directory.
 
-        It shares the workspace, whose paths go into each request: the same turn in two clones sends the same
-        bytes. Nothing of this host's configuration is copied.
+        This host must be stopped. The clone shares the workspace, whose paths go into each request: the same
+        turn in two clones sends the same bytes. Nothing of this host's configuration is copied.
         """
         shutil.copytree(self.root / "data", root / "data")
         return OpenCode(self.binary, root, model, workspace=self.workspace)
@@ -249,16 +251,23 @@ class OpenCode:
                 process = subprocess.Popen(
                     [str(self.binary), *arguments],
                     cwd=self.project,
-                    env=self.environment,
+                    # Each start unpacks a library of 5.6 MB there and leaves it.
+                    env=self.environment | {"BUN_TMPDIR": directory},
                     stdin=subprocess.DEVNULL,  # `run` reads a pipe to its end and adds it to the prompt
                     stdout=stdout,
                     stderr=stderr,
                     start_new_session=True,
                 )
+            self._running += 1
             try:
                 yield process, output, words
             finally:
                 _stop(process)
+                self._running -= 1
+                if not self._running:
+                    # A command that exits during the install mentioned at OFFLINE leaves its lock behind, and
+                    # the next start with a plugin would wait a minute for it to go stale.
+                    shutil.rmtree(self.root / "state" / "opencode" / "locks", ignore_errors=True)
 
 
 def isolated_environment(root: Path, *, temporary: Path) -> dict[str, str]:
@@ -268,6 +277,14 @@ def isolated_environment(root: Path, *, temporary: Path) -> dict[str, str]:
         directory.mkdir(parents=True, exist_ok=True)
     paths = {name: str(directory) for name, directory in own.items()}
     return paths | OFFLINE | {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A stopped host with one session of attachments. Clone it: all tests share it."""
+
+    opencode: OpenCode
+    session: str
 
 
 def attachments_session(opencode: OpenCode, model: MockModel) -> str:
@@ -382,15 +399,15 @@ def _read(task: Mapping[str, object]) -> list[tuple[Any, ...]]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process and its whole group, politely first."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, sign)
-        try:
+    """End the process politely, then whatever is left of its group."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
+    # The group's number is not given away as long as a child of the process is in it.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(STOP_TIMEOUT_SECONDS)
 
 
 def _free_port() -> int:

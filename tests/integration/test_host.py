@@ -1,16 +1,15 @@
 """The harness drives the real OpenCode, and OpenCode stores attachments where ocblob looks for them."""
 
 import json
+import os
 import shlex
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Template
 from mock_model import MockModel
-from opencode import HostError, OpenCode, data_url, dump_tables, query
+from opencode import HostError, OpenCode, Template, data_url, dump_tables, query
 
 USER_FILES = ("first.png", "photo.jpg", "paper.pdf", "second.png")
 ALL_FILES = (*USER_FILES, "tool.png")
@@ -29,6 +28,7 @@ EVENT_URLS = """
 
 
 def urls(opencode: OpenCode, names: tuple[str, ...]) -> list[str]:
+    """Return the data URLs that the host should have made of the workspace's files."""
     return [data_url(opencode.project / name) for name in names]
 
 
@@ -118,19 +118,20 @@ def test_an_export_can_be_imported(
 
 def test_a_command_that_hangs_is_killed_and_quoted(tmp_path: Path, model: MockModel) -> None:
     """A command over its time is killed with its children, and the exception tells what it printed."""
-    pid_file = tmp_path / "child"
     opencode = OpenCode(tmp_path / "fake", tmp_path / "root", model)
-    script = f"#!/bin/sh\necho some words >&2\nsleep 60 &\necho $! >{shlex.quote(str(pid_file))}\nwait\n"
-    opencode.binary.write_text(script)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    child = f"(trap '' TERM; echo started; sleep 30; echo survived) >{shlex.quote(str(pipe))} &"
+    opencode.binary.write_text(f"#!/bin/sh\necho some words >&2\n{child}\nwait\n")
     opencode.binary.chmod(0o700)
 
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     with pytest.raises(HostError, match=r"over 0\.5 s\n+some words"):
         opencode.command("hang", timeout_seconds=0.5)
 
-    state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", pid_file.read_text().strip()], capture_output=True, check=False
-    )
-    assert b"" == state.stdout.strip().strip(b"Z")
+    os.set_blocking(reader, True)  # from here to the end of the last process that holds the pipe
+    with os.fdopen(reader, "rb") as output:
+        assert b"started\n" == output.read()
 
 
 def test_a_dump_tells_values_of_another_type_apart(tmp_path: Path) -> None:

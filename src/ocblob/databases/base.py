@@ -105,15 +105,27 @@ class Database(Protocol):
     def label(self, cell: Cell) -> str:
         """The row's own key for messages, as `part:data id=prt_1`."""
 
+    def row_names(self, cell: Cell) -> tuple[str, str]:
+        """The row's key as text, and the session it belongs to; empty if it has none."""
+
+    def find(self, column: Column, key: str) -> Cell | None:
+        """The cell of the row with this key, as `row_names` gives it."""
+
+    def table_sizes(self) -> dict[str, tuple[int, int]]:
+        """Rows and bytes of content of every table; no cell is read."""
+
     def stamp(self) -> object:
         """A value that differs after anybody else has written. Take it before reading what will be swapped."""
 
-    def swap(self, edits: Sequence[Edit], *, stamp: object, durable: bool = False) -> list[EditResult]:
+    def swap(self, edits: Sequence[Edit], *, stamp: object) -> list[EditResult]:
         """Give cells their new content, each only if unchanged, in short transactions.
 
         Raises `DatabaseLockedError` if somebody holds the lock for longer than we wait; edits already
-        committed stay. With `durable` they survive a power cut when it returns.
+        committed stay.
         """
+
+    def flush(self) -> None:
+        """What was committed survives a power cut when this returns. Holds no lock meanwhile."""
 
     def close(self) -> None:
         """Give the database free."""

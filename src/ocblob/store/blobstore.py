@@ -11,6 +11,7 @@ from typing import Final
 
 from ocblob.backends import local_path
 from ocblob.backends.local import LocalBackend
+from ocblob.codec import ObjectHeader
 from ocblob.errors import (
     BackendError,
     DatabaseUnsupportedError,
@@ -64,7 +65,9 @@ class BlobStore:
         root = backend.root
         try:
             if root.exists() and (not root.is_dir() or _foreign(root)):
-                raise StoreError(f"{root} is there, is no blob store, and is not empty", hint="name another --store")
+                raise StoreError(
+                    f"{root} is there, is no blob store, and is not empty", hint="name another --store"
+                )
             make_private_directory(root)
             for key in [*(f"{layout.OBJECTS}{byte:02x}" for byte in range(256)), layout.STAGING.rstrip("/")]:
                 make_private_directory(backend.path(key))
@@ -101,7 +104,9 @@ class BlobStore:
         """Begin to put blobs; use it as a context manager."""
         if not self._writable:
             raise StoreUnavailableError(f"{self.url}: no permission to write")
-        return Writer(self._backend, self.catalog, self.reader, self._backend.path(layout.STAGING.rstrip("/")))
+        return Writer(
+            self._backend, self.catalog, self.reader, self._backend.path(layout.STAGING.rstrip("/"))
+        )
 
     def put(self, chunks: Iterable[bytes]) -> Stored:
         """Put one blob; durable when it returns. For many, keep a `writer`."""
@@ -129,10 +134,32 @@ class BlobStore:
         return self.reader.find(digest) is not None
 
     def objects(self) -> Iterator[tuple[str, int]]:
-        """Digest and stored size of every object, in no order."""
-        for stat in self._backend.scan(layout.OBJECTS):
-            if digest := layout.digest_of_key(stat.key):
-                yield digest, stat.stored_size
+        """Digest and stored size of every object in the order of digests; a 256th of them in memory at a time."""
+        for byte in range(256):
+            listed = self._backend.scan(f"{layout.OBJECTS}{byte:02x}/")
+            yield from sorted(
+                (layout.digest_of_key(stat.key), stat.stored_size)
+                for stat in listed
+                if layout.digest_of_key(stat.key)
+            )
+
+    def header(self, digest: str) -> ObjectHeader:
+        """What an object says of itself; its content is not read. Raises as reading does."""
+        with self.reader.open(digest) as stream:
+            return stream.header
+
+    def new_catalog(self) -> Catalog:
+        """Put an empty catalog in the place of the old one, which is kept under another name."""
+        path = self._backend.path(layout.CATALOG_FILE)
+        with self._lock:
+            if self._catalog is not None:
+                self._catalog.close()
+                self._catalog = None
+            old = f"{path.name}.{time.time_ns():x}.old"
+            for suffix in ("-wal", "", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    path.with_name(path.name + suffix).replace(path.with_name(old + suffix))
+        return self.catalog
 
     def stored_size(self, digest: str) -> int:
         """Bytes at rest of one object. Raises `ObjectNotFoundError`."""
@@ -188,4 +215,8 @@ def _connect(url: str) -> LocalBackend:
 def _foreign(root: Path) -> list[str]:
     """What lies in a directory that a half-made store would not have there."""
     ours = {"objects", "staging", layout.CATALOG_FILE}
-    return [entry.name for entry in root.iterdir() if entry.name not in ours and not entry.name.startswith(".store.json.")]
+    return [
+        entry.name
+        for entry in root.iterdir()
+        if entry.name not in ours and not entry.name.startswith(".store.json.")
+    ]

@@ -94,13 +94,15 @@ class Catalog:
             self._db = apsw.Connection(str(path), flags=flags)
             self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
             if not read_only:
-                self._db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON")
+                self._db.execute(
+                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON"
+                ).fetchall()
                 self._create(store_id)
 
     def _create(self, store_id: str) -> None:
         with self.transaction():
             if self._value("PRAGMA user_version") == 0:
-                self._db.execute(_SCHEMA)
+                self._db.execute(_SCHEMA).fetchall()
                 self._db.execute("CREATE TABLE store (id TEXT NOT NULL)")
                 self._db.execute("INSERT INTO store VALUES (?)", (store_id,))
                 self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -108,7 +110,8 @@ class Catalog:
                 raise StoreFormatError(f"{self.path} was written by another version of ocblob")
             elif self._value("SELECT id FROM store") != store_id:
                 raise StoreFormatError(
-                    f"{self.path} belongs to another store", hint="ocblob check --rebuild-catalog makes a new one"
+                    f"{self.path} belongs to another store",
+                    hint="ocblob check --rebuild-catalog makes a new one",
                 )
 
     def close(self) -> None:
@@ -225,7 +228,15 @@ class Catalog:
 
 def _blob_row(row: tuple[object, ...]) -> BlobRow:
     digest, size, stored_size, state, since, used_at, generation = row
-    return BlobRow(str(digest).lower(), int(size), int(stored_size), State(state), int(since), int(used_at), str(generation))  # type: ignore[call-overload]
+    return BlobRow(
+        str(digest).lower(),
+        int(size),
+        int(stored_size),
+        State(state),
+        int(since),
+        int(used_at),
+        str(generation),
+    )  # type: ignore[call-overload]
 
 
 @contextlib.contextmanager

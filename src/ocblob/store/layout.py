@@ -1,14 +1,14 @@
 """Where everything lies in a store, and the file that says that it is one.
 
-    store.json                     format version, store id, hash name
-    objects/<2 hex>/<62 hex>       blobs
-    staging/<writer>/              unpublished files
-    trash/<generation>/<2>/<62>    condemned blobs in their grace
-    quarantine/<digest>.<when>     corrupt objects, moved, never deleted
-    tombstones/<digest>.json       blobs whose last copy was expired
-    databases/<id>.json            what prune must read before it judges
-    pins/<digest>.json             blobs that no database names
-    catalog.sqlite                 sizes, last use, states, claims
+store.json                     format version, store id, hash name
+objects/<2 hex>/<62 hex>       blobs
+staging/<writer>/              unpublished files
+trash/<generation>/<2>/<62>    condemned blobs in their grace
+quarantine/<digest>.<when>     corrupt objects, moved, never deleted
+tombstones/<digest>.json       blobs whose last copy was expired
+databases/<id>.json            what prune must read before it judges
+pins/<digest>.json             blobs that no database names
+catalog.sqlite                 sizes, last use, states, claims
 """
 
 import io

@@ -83,7 +83,9 @@ class Reader:
         try:
             tombstone = get_json(self._backend, f"{TOMBSTONES}{digest}.json")
         except ObjectNotFoundError:
-            raise BlobMissingError(f"blob {digest} is not in the store {self._backend.url}", digest=digest) from None
+            raise BlobMissingError(
+                f"blob {digest} is not in the store {self._backend.url}", digest=digest
+            ) from None
         raise BlobExpiredError(
             f"blob {digest} was dropped by {tombstone.get('policy', 'policy')} on {tombstone.get('when', 'an unknown day')}",
             digest=digest,
@@ -132,9 +134,9 @@ class BlobStream(io.RawIOBase):
         self._source = source
         self._digest = digest
         self._on_corrupt = on_corrupt
-        self._header = codec.parse_header(source.read(codec.HEADER_BYTES), digest=digest)
+        self.header = codec.parse_header(source.read(codec.HEADER_BYTES), digest=digest)
         self._table = codec.read_seek_table(source, digest=digest)
-        if self._table.size != self._header.size:
+        if self._table.size != self.header.size:
             raise BlobCorruptError(f"object {digest} has a table of {self._table.size} bytes", digest=digest)
         self._at = 0
         self._index = -1
@@ -145,7 +147,7 @@ class BlobStream(io.RawIOBase):
     @property
     def size(self) -> int:
         """Bytes of the whole blob."""
-        return self._header.size
+        return self.header.size
 
     def readable(self) -> bool:
         """Always."""
@@ -194,11 +196,15 @@ class BlobStream(io.RawIOBase):
         expected = min(codec.FRAME_BYTES, self.size - index * codec.FRAME_BYTES)
         frame = codec.read_frame(self._source, self._table, index, digest=self._digest)
         if len(frame) != expected:
-            raise BlobCorruptError(f"object {self._digest} has a frame of {len(frame)} bytes", digest=self._digest)
+            raise BlobCorruptError(
+                f"object {self._digest} has a frame of {len(frame)} bytes", digest=self._digest
+            )
         self._index, self._frame = index, frame
         if self._hasher is None or index * codec.FRAME_BYTES != self._hashed:
             return
         self._hasher.update(frame)
         self._hashed += len(frame)
         if self._hashed == self.size and self._hasher.hexdigest() != self._digest:
-            raise BlobCorruptError(f"object {self._digest} hashes to {self._hasher.hexdigest()}", digest=self._digest)
+            raise BlobCorruptError(
+                f"object {self._digest} hashes to {self._hasher.hexdigest()}", digest=self._digest
+            )

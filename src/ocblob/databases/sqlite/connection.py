@@ -21,7 +21,7 @@ def connect(path: Path, *, read_only: bool) -> apsw.Connection:
     with translated(path):
         connection = apsw.Connection(str(path), flags=flags)
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        connection.execute("PRAGMA foreign_keys=ON; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY")
+        connection.execute("PRAGMA foreign_keys=ON; PRAGMA secure_delete=OFF").fetchall()
     return connection
 
 
@@ -63,11 +63,15 @@ def translated(path: Path) -> Iterator[None]:
             f"{path} is locked by another process: {error}", hint="try again, or stop what holds it"
         ) from error
     except apsw.NotADBError as error:
-        raise DatabaseUnsupportedError(f"{path} is not a SQLite database, or is encrypted: {error}") from error
+        raise DatabaseUnsupportedError(
+            f"{path} is not a SQLite database, or is encrypted: {error}"
+        ) from error
     except apsw.CorruptError as error:
         raise DatabaseError(f"{path} is damaged: {error}", hint="sqlite3's .recover may help") from error
     except apsw.FullError as error:
-        raise DatabaseError(f"{path}: the disk is full; nothing was changed by the last transaction") from error
+        raise DatabaseError(
+            f"{path}: the disk is full; nothing was changed by the last transaction"
+        ) from error
     except apsw.Error as error:
         raise DatabaseError(f"{path}: {error}") from error
 

@@ -15,6 +15,7 @@ from ocblob.cells import Column, Scope
 from ocblob.databases.base import READ_BYTES, Cell, CellReader, Edit, EditResult, Outcome
 from ocblob.databases.sqlite.connection import check_encoding, check_file, connect, quote, translated
 from ocblob.errors import CellError, DatabaseError, DatabaseUnsupportedError, OcblobError
+from ocblob.filesystem import fsync_file
 
 PAGE_ROWS: Final = 500
 TRANSACTION_S: Final = 0.15
@@ -62,7 +63,9 @@ class SQLiteDatabase:
         if self._schema is None:
             with translated(self.path):
                 names = self._rows("SELECT name FROM pragma_table_list WHERE schema='main' AND type='table'")
-                columns = {str(name): self._rows("SELECT name FROM pragma_table_info(?)", name) for (name,) in names}
+                columns = {
+                    str(name): self._rows("SELECT name FROM pragma_table_info(?)", name) for (name,) in names
+                }
             self._schema = {
                 name: frozenset(str(column) for (column,) in found)
                 for name, found in columns.items()
@@ -77,13 +80,17 @@ class SQLiteDatabase:
                 "SELECT type, wr FROM pragma_table_list WHERE schema='main' AND name=?", column.table
             )
             generated = self._rows(
-                "SELECT hidden FROM pragma_table_xinfo(?) WHERE name=? AND hidden>1", column.table, column.column
+                "SELECT hidden FROM pragma_table_xinfo(?) WHERE name=? AND hidden>1",
+                column.table,
+                column.column,
             )
         if not found:
             raise DatabaseUnsupportedError(f"{self.path} has no table {column.table}")
         ((kind, without_rowid),) = found
         if kind != "table":
-            raise DatabaseUnsupportedError(f"{column.table} in {self.path} is a {kind}; only tables have cells to swap")
+            raise DatabaseUnsupportedError(
+                f"{column.table} in {self.path} is a {kind}; only tables have cells to swap"
+            )
         if without_rowid:
             raise DatabaseUnsupportedError(
                 f"{column.table} in {self.path} is a WITHOUT ROWID table; its cells cannot be read in pieces"
@@ -136,32 +143,75 @@ class SQLiteDatabase:
 
     def label(self, cell: Cell) -> str:
         """By the primary key, if it has a name."""
+        key, _session = self.row_names(cell)
+        return f"{cell.column} {key}"
+
+    def row_names(self, cell: Cell) -> tuple[str, str]:
+        """See `Database`; a row without a primary key is named by its rowid."""
         table = cell.column.table
+        session = quote(cell.column.session) if cell.column.session else "''"
+        sql = f"SELECT {self._key(table)}, {session} FROM {quote(table)} WHERE {self._rowid(table)}=?"
         with translated(self.path):
-            keys = [name for (name,) in self._rows("SELECT name FROM pragma_table_info(?) WHERE pk>0 ORDER BY pk", table)]
-            if not keys:
-                return str(cell)
-            columns = ", ".join(quote(str(key)) for key in keys)
-            found = self._rows(f"SELECT {columns} FROM {quote(table)} WHERE {self._rowid(table)}=?", cell.key)
-        named = ", ".join(f"{key}={value}" for row in found for key, value in zip(keys, row, strict=True))
-        return f"{cell.column} {named}" if named else str(cell)
+            for key, owner in self._rows(sql, cell.key):
+                return str(key), str(owner)
+        return str(cell.key), ""
+
+    def find(self, column: Column, key: str) -> Cell | None:
+        """See `Database`."""
+        name, rowid = quote(column.column), self._rowid(column.table)
+        sql = (
+            f"SELECT {rowid}, octet_length({name}) FROM {quote(column.table)}"
+            f" WHERE CAST({self._key(column.table)} AS TEXT)=? AND typeof({name}) IN {_TYPES}"
+        )
+        with translated(self.path):
+            for found, size in self._rows(sql, key):
+                return Cell(column, found, int(str(size)))
+        return None
+
+    def table_sizes(self) -> dict[str, tuple[int, int]]:
+        """See `Database`."""
+        found = {}
+        for table, columns in self.tables().items():
+            content = "+".join(f"coalesce(octet_length({quote(column)}),0)" for column in sorted(columns))
+            with translated(self.path):
+                ((rows, size),) = self._rows(
+                    f"SELECT count(*), coalesce(sum({content}),0) FROM {quote(table)}"
+                )
+            found[table] = (int(str(rows)), int(str(size)))
+        return found
+
+    def _key(self, table: str) -> str:
+        """The primary key's column if it has one, else the rowid."""
+        keys = self._rows("SELECT name FROM pragma_table_info(?) WHERE pk>0", table)
+        return quote(str(keys[0][0])) if len(keys) == 1 else self._rowid(table)
 
     def stamp(self) -> object:
         """SQLite's `data_version`: it moves when another connection commits, not when this one does."""
         with translated(self.path):
             return self._writer.execute("PRAGMA data_version").get
 
-    def swap(self, edits: Sequence[Edit], *, stamp: object, durable: bool = False) -> list[EditResult]:
+    def swap(self, edits: Sequence[Edit], *, stamp: object) -> list[EditResult]:
         """See `Database`."""
         with translated(self.path):
-            # In WAL mode NORMAL may lose the last commits at a power cut, never more; a lost swap is only
-            # a row that is as it was. Without a WAL it could damage the file.
-            fast = not durable and self._writer.execute("PRAGMA journal_mode").get == "wal"
-            self._writer.execute(f"PRAGMA synchronous={'NORMAL' if fast else 'FULL'}")
+            # In WAL mode NORMAL may lose the last commits at a power cut, never more, and no fsync happens
+            # while we hold the lock; `flush` makes them durable. Without a WAL it could damage the file.
+            wal = self._writer.execute("PRAGMA journal_mode").get == "wal"
+            self._writer.execute(f"PRAGMA synchronous={'NORMAL' if wal else 'FULL'}")
         results: list[EditResult] = []
         while len(results) < len(edits):
             results += self._swap_some(edits[len(results) :], stamp)
         return results
+
+    def flush(self) -> None:
+        """See `Database`: the bytes of committed transactions are in the WAL, or in the file already."""
+        wal = self.path.with_name(self.path.name + "-wal")
+        try:
+            # No lock of SQLite's lies on this file, so closing it here drops none.
+            fsync_file(wal)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DatabaseError(f"{wal}: {error.strerror}") from error
 
     def _swap_some(self, edits: Sequence[Edit], stamp: object) -> list[EditResult]:
         """As many edits as one short transaction takes, one at least."""
@@ -195,8 +245,10 @@ class SQLiteDatabase:
                 self._fill(edit)
         except (apsw.ConstraintError, apsw.TooBigError, OcblobError) as error:
             # This cell's own trouble; the others go on. Anything else is the database's and ends the pass.
-            self._writer.execute("ROLLBACK TO edit; RELEASE edit")
-            return EditResult(edit, None, error if isinstance(error, OcblobError) else CellError(f"{cell}: {error}"))
+            self._writer.execute("ROLLBACK TO edit; RELEASE edit").fetchall()
+            return EditResult(
+                edit, None, error if isinstance(error, OcblobError) else CellError(f"{cell}: {error}")
+            )
         self._writer.execute("RELEASE edit")
         return EditResult(edit, outcome)
 
@@ -212,7 +264,9 @@ class SQLiteDatabase:
 
     def _fill(self, edit: Edit) -> None:
         cell = edit.cell
-        with self._writer.blob_open("main", cell.column.table, cell.column.column, _rowid(cell), True) as blob:
+        with self._writer.blob_open(
+            "main", cell.column.table, cell.column.column, _rowid(cell), True
+        ) as blob:
             written = 0
             for chunk in edit.chunks():
                 blob.write(chunk)
@@ -234,7 +288,9 @@ class SQLiteDatabase:
         where, bindings = "", dict[str, object]()
         sessions = scope.session_table
         if (scope.sessions or scope.keep_newest) and not (column.session and sessions):
-            raise DatabaseUnsupportedError(f"rows of {column.table} in {self.path} belong to no session that is known")
+            raise DatabaseUnsupportedError(
+                f"rows of {column.table} in {self.path} belong to no session that is known"
+            )
         if scope.sessions:
             names = {f"session{i}": session for i, session in enumerate(scope.sessions)}
             where += f" AND {quote(column.session)} IN ({', '.join(f':{name}' for name in names)})"
@@ -254,7 +310,9 @@ class SQLiteDatabase:
                     f" WHERE {quote(sessions.updated)}>=:before)"
                 )
             else:
-                raise DatabaseUnsupportedError(f"rows of {column.table} in {self.path} have no time that is known")
+                raise DatabaseUnsupportedError(
+                    f"rows of {column.table} in {self.path} have no time that is known"
+                )
             bindings["before"] = scope.updated_before_ms
         return where, bindings
 

@@ -1,0 +1,102 @@
+"""`ocblob check`."""
+
+import contextlib
+import re
+
+import click
+
+from ocblob import config
+from ocblob.check import CheckReport, Share, check, rebuild_catalog
+from ocblob.cli.main import EXIT_INCOMPLETE
+from ocblob.cli.options import print_json, print_problems, sayer, standard_options
+from ocblob.errors import DatabaseError, UsageError
+from ocblob.passes import opened
+from ocblob.store import BlobStore
+from ocblob.units import format_size
+
+_SHARE = re.compile(r"(\d+)/(\d+)")
+
+
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> Share | None:
+    del ctx, param
+    if value is None:
+        return None
+    match = _SHARE.fullmatch(value)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--read-data={value}: expected n/t, as 1/7: the first seventh of the store")
+    return Share(int(match[1]), int(match[2]))
+
+
+@click.command()
+@click.option(
+    "--read-data", "share", is_flag=False, flag_value="1/1", callback=_share, metavar="[N/T]",
+    help="Read and verify every object, or the N-th of T parts.",
+)  # fmt: skip
+@click.option("--repair", is_flag=True, help="Put the catalog right where it disagrees with the objects.")
+@click.option("--rebuild-catalog", "rebuild", is_flag=True, help="Make a new catalog from the objects alone.")
+@standard_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    store_place: config.Place,
+    *,
+    db: str | None,
+    share: Share | None,
+    repair: bool,
+    rebuild: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Check that every ref resolves, and that catalog and objects agree.
+
+    Without --db every database that is registered with the store is checked.
+    """
+    say = sayer(quiet=quiet)
+    unreadable: list[str] = []
+    with BlobStore.open(store_place.url) as store, contextlib.ExitStack() as stack:
+        if rebuild:
+            report = rebuild_catalog(store)
+        else:
+            urls = [db] if db else [entry.url for entry in store.registry.databases()]
+            databases = []
+            for url in urls:
+                try:
+                    at = stack.enter_context(opened(config.Place(url, "registered")))
+                except (DatabaseError, UsageError) as error:
+                    if db:
+                        raise
+                    unreadable.append(str(error))
+                    continue
+                databases.append((at.database, at.all_columns))
+            report = check(store, list(databases), read_data=share, repair=repair)
+    for error in unreadable:
+        say(f"warning: not checked: {error}")
+    if as_json:
+        print_json({**_plain(report), "sound": report.sound and not unreadable, "unreadable": unreadable})
+    elif not quiet:
+        _print(store_place, report)
+    if not report.sound or unreadable:
+        print_problems(report.problems, len(report.problems), verbose=verbose)
+        ctx.exit(EXIT_INCOMPLETE)
+
+
+def _plain(report: CheckReport) -> dict[str, object]:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    return asdict(report)
+
+
+def _print(store_place: config.Place, report: CheckReport) -> None:
+    click.echo(f"check  {store_place.url}")
+    click.echo(
+        f"  objects   {report.objects:,}, {format_size(report.stored_size)} at rest; {report.catalogued:,} in the catalog"
+    )
+    if report.objects_read:
+        click.echo(f"  read      {report.objects_read:,} objects, {report.corrupt:,} corrupt")
+    click.echo(
+        f"  refs      {report.refs:,} in {report.databases} databases, to {report.blobs_named:,} blobs; {report.unresolved:,} unresolved"
+    )
+    if report.repaired:
+        click.echo(f"  repaired  {report.repaired:,}")
+    click.echo(f"  {'sound' if report.sound else 'NOT sound'}, in {report.elapsed_s:.2f} s")

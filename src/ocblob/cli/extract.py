@@ -1,0 +1,56 @@
+"""`ocblob extract`."""
+
+import contextlib
+from pathlib import Path
+
+import click
+
+from ocblob import config
+from ocblob.attachments import extract
+from ocblob.cli.files import write_whole
+from ocblob.cli.options import print_json, sayer, standard_options, table_option
+from ocblob.errors import StoreNotFoundError, UsageError
+from ocblob.passes import opened
+from ocblob.store import BlobStore
+from ocblob.units import format_size
+
+
+@click.command()
+@click.argument("attachment", metavar="ADDRESS")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write.",
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@table_option
+@standard_options
+def command(
+    attachment: str,
+    db: str | None,
+    store_place: config.Place,
+    *,
+    output: Path,
+    force: bool,
+    tables: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Take one attachment out to a file. ADDRESS is as `ocblob ls` shows it, a row's key, or a digest."""
+    del verbose
+    place = config.database_place(db)
+    if output.exists() and not force:
+        raise UsageError(f"{output} is there already", hint="--force writes over it")
+    with contextlib.ExitStack() as stack:
+        at = stack.enter_context(opened(place, tables=tables))
+        store = None
+        with contextlib.suppress(StoreNotFoundError):
+            store = stack.enter_context(BlobStore.open(store_place.url))
+        size = write_whole(output, extract(at.database, store, at.all_columns, attachment))
+    if as_json:
+        print_json({"file": str(output), "size": size})
+    else:
+        sayer(quiet=quiet)(f"{output}: {format_size(size)}")

@@ -1,0 +1,92 @@
+"""The group of all commands, and what their errors mean to a shell."""
+
+import importlib
+import os
+import sys
+from typing import Final, NoReturn
+
+import click
+
+from ocblob import __version__
+from ocblob.errors import DatabaseLockedError, OcblobError, StoreNotFoundError, UsageError
+
+EXIT_DONE: Final = 0
+EXIT_ERROR: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INCOMPLETE: Final = 3
+EXIT_SIZE_WARNING: Final = 4
+EXIT_NO_STORE: Final = 10
+EXIT_LOCKED: Final = 11
+EXIT_INTERRUPTED: Final = 130
+
+EXIT_CODES: Final = """\b
+Exit codes: 0 done, 1 error, 2 usage, 3 finished but incomplete,
+4 size warning (status --check), 10 no store, 11 locked or busy,
+130 interrupted."""
+
+COMMANDS: Final = ("status", "offload", "restore", "put", "cat", "ls", "extract", "check", "vacuum")
+"""In the order of the help; each is imported when it is asked for."""
+
+
+class _Commands(click.Group):
+    """Imports a command's file only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"ocblob.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=_Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ocblob")
+def group() -> None:
+    """Move attachments out of a bloated agent database, into a deduplicated blob store, and back."""
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    try:
+        code = group.main(prog_name="ocblob", standalone_mode=False)
+    except OcblobError as error:
+        complain(str(error), error.hint)
+        code = exit_code(error)
+    except click.exceptions.Abort:
+        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was done stays, and the next run goes on from there", err=True)
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_ERROR
+    except MemoryError:
+        complain("out of memory; nothing of the last step was kept")
+        code = EXIT_ERROR
+    sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+def exit_code(error: OcblobError) -> int:
+    """What an error means to a shell."""
+    if isinstance(error, UsageError):
+        return EXIT_USAGE
+    if isinstance(error, StoreNotFoundError):
+        return EXIT_NO_STORE
+    if isinstance(error, DatabaseLockedError):
+        return EXIT_LOCKED
+    return EXIT_ERROR
+
+
+def complain(message: str, hint: str = "") -> None:
+    """An error in words, with what to do about it."""
+    click.echo(f"Error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)

@@ -1,0 +1,136 @@
+"""`ocblob offload`."""
+
+import click
+
+from ocblob import config
+from ocblob.cli.main import EXIT_INCOMPLETE
+from ocblob.cli.options import (
+    AgeType,
+    SizeType,
+    dry_run_option,
+    print_json,
+    print_problems,
+    progress_bar,
+    sayer,
+    scope_of,
+    session_option,
+    standard_options,
+    table_option,
+)
+from ocblob.offload import MIN_CHARS
+from ocblob.passes import OffloadPass, VacuumWhen, offload_pass
+from ocblob.units import format_size
+
+
+@click.command()
+@click.option(
+    "--min-size", "min_chars", type=SizeType(), default=MIN_CHARS, metavar="SIZE",
+    help="Leave payloads below this many characters of base64.  [default: 8KiB]",
+)  # fmt: skip
+@click.option("--min-age", type=AgeType(), metavar="AGE", help="Leave rows that changed more recently.")
+@click.option(
+    "--keep-newest",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Leave the N sessions that were active last.",
+)
+@session_option
+@table_option
+@click.option(
+    "--include-v2", is_flag=True, help="Also cells of V2 sessions, where OpenCode cannot resolve refs yet."
+)
+@click.option("--vacuum", is_flag=True, help="Give the disk space back afterwards.")
+@click.option("--no-plugin", is_flag=True, help="Go on although OpenCode has no plugin to resolve refs.")
+@dry_run_option
+@standard_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    db: str | None,
+    store_place: config.Place,
+    *,
+    min_chars: int,
+    min_age: float | None,
+    keep_newest: int,
+    sessions: tuple[str, ...],
+    tables: tuple[str, ...],
+    include_v2: bool,
+    vacuum: bool,
+    no_plugin: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Move base64 payloads out of rows into the blob store.
+
+    Every blob is durable in the store before the row that held it changes. May be interrupted at any moment and
+    run again; `ocblob restore` puts everything back, byte for byte.
+    """
+    place = config.database_place(db)
+    when: VacuumWhen = "always" if vacuum else "never"
+    with progress_bar("offload", quiet=quiet or as_json) as progress:
+        done = offload_pass(
+            place,
+            store_place,
+            tables=tables,
+            scope=scope_of(sessions, min_age_s=min_age, keep_newest=keep_newest),
+            min_chars=min_chars,
+            include_v2=include_v2,
+            need_plugin=not no_plugin,
+            dry_run=dry_run,
+            vacuum=when,
+            progress=progress,
+            say=sayer(quiet=quiet),
+        )
+    if as_json:
+        print_json(done)
+    elif not quiet:
+        _print(place, done, dry_run=dry_run)
+    if not done.report.complete or done.vacuum_skipped:
+        print_problems(done.report.problems, done.report.failed, verbose=verbose)
+        if done.report.changed:
+            click.echo(
+                f"  {done.report.changed} cells changed while they were read; the next pass takes them",
+                err=True,
+            )
+        if done.vacuum_skipped:
+            click.echo(f"  not vacuumed: {done.vacuum_skipped}", err=True)
+        ctx.exit(EXIT_INCOMPLETE)
+
+
+def _print(place: config.Place, done: OffloadPass, *, dry_run: bool) -> None:
+    report = done.report
+    click.echo(f"{'would offload' if dry_run else 'offload'}  {place.url}")
+    click.echo(
+        f"  moved     {report.payloads:,} payloads out of {report.cells_swapped:,} cells:"
+        f" {format_size(report.payload_chars)} of base64"
+    )
+    if not dry_run:
+        click.echo(
+            f"  stored    {report.blobs_new:,} new blobs, {format_size(report.stored_size_new)} at rest in {done.store}"
+        )
+    if report.refs:
+        click.echo(f"  before    {report.refs:,} refs were there already")
+    stays = {reason: count for reason, count in report.inline.items() if reason != "small"}
+    if stays:
+        click.echo(
+            "  inline    " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(stays.items()))
+        )
+    click.echo(
+        f"  database  {format_size(done.before.total)} -> {format_size(done.after.total)}" + _space(done)
+    )
+    click.echo(
+        f"  time      {report.elapsed_s:.2f} s, longest write transaction {report.longest_transaction_s * 1000:.0f} ms"
+    )
+
+
+def _space(done: OffloadPass) -> str:
+    if done.vacuum is not None:
+        return f" (vacuumed, {done.vacuum.method})"
+    return (
+        f" ({format_size(done.after.free)} free inside; `ocblob vacuum` gives it back)"
+        if done.after.free
+        else ""
+    )

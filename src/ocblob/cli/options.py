@@ -1,0 +1,137 @@
+"""Options that several commands share, and how they print."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, is_dataclass
+from typing import Any, TypeVar
+
+import click
+
+from ocblob import config
+from ocblob.cells import Column, Scope
+from ocblob.databases.base import Database
+from ocblob.errors import UsageError
+from ocblob.hosts.base import HostProfile
+from ocblob.units import parse_age, parse_size
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class SizeType(click.ParamType):
+    """`200MB`, `1.5GiB`, `8192`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """As bytes."""
+        try:
+            return value if isinstance(value, int) else parse_size(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class AgeType(click.ParamType):
+    """`30d`, `12h`."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As seconds."""
+        try:
+            return value if isinstance(value, float) else parse_age(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _store(ctx: click.Context, param: click.Parameter, value: str | None) -> config.Place:
+    del ctx, param
+    return config.store_place(value)
+
+
+_db_option = click.option(
+    "--db",
+    metavar="PATH_OR_URL",
+    help="The database (env OCBLOB_DB; default: the OpenCode database that is found).",
+)
+_store_option = click.option(
+    "--store",
+    "store_place",
+    callback=_store,
+    metavar="PATH_OR_URL",
+    help="The blob store (env OCBLOB_STORE; default: in the user data directory).",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, change nothing.")
+table_option = click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="TABLE:COLUMN",
+    help="Only these cells; any database has some.",
+)
+session_option = click.option(
+    "--session", "sessions", multiple=True, metavar="ID", help="Only this session; may be repeated."
+)
+
+
+def standard_options(function: _Function) -> _Function:
+    """What every command takes: --db, --store, --json, -q and -v."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Errors and warnings only.")
+    verbose = click.option("-v", "--verbose", is_flag=True, help="Every problem, row by row.")
+    return _db_option(_store_option(_json_option(quiet(verbose(function)))))
+
+
+def scope_of(
+    sessions: tuple[str, ...], *, min_age_s: float | None = None, keep_newest: int = 0
+) -> Callable[[HostProfile], Scope]:
+    """The rows that the options mean, once the host is known."""
+    before = None if min_age_s is None else int((time.time() - min_age_s) * 1000)
+    return lambda profile: Scope(sessions, before, keep_newest, profile.session_table)
+
+
+def print_json(value: Any) -> None:
+    """One object on stdout."""
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    click.echo(json.dumps(plain, indent=2, ensure_ascii=False, default=str))
+
+
+def sayer(*, quiet: bool) -> Callable[[str], None]:
+    """Words for people on stderr."""
+    return (lambda _: None) if quiet else (lambda text: click.echo(text, err=True))
+
+
+def print_problems(problems: list[str], total: int, *, verbose: bool) -> None:
+    """What went wrong with rows; the first few, unless all are asked for."""
+    shown = problems if verbose else problems[:5]
+    for problem in shown:
+        click.echo(f"  {problem}", err=True)
+    if total > len(shown):
+        more = "-v shows more" if len(problems) > len(shown) else "and so on"
+        click.echo(f"  ... and {total - len(shown)} more ({more})", err=True)
+
+
+@contextlib.contextmanager
+def progress_bar(
+    label: str, *, quiet: bool
+) -> Iterator[Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]]]:
+    """A bar over the bytes of the cells to look at; on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda *_: lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - costs time that only a terminal is worth
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+
+        def start(
+            database: Database, cells: tuple[Column, ...], larger_than: int, scope: Scope
+        ) -> Callable[[int], None]:
+            total = sum(database.measure(column, larger_than=larger_than, scope=scope)[1] for column in cells)
+            task = bar.add_task(label, total=total)
+            return lambda size: bar.advance(task, size)
+
+        yield start

@@ -1,0 +1,72 @@
+"""`ocblob put`."""
+
+import mimetypes
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import click
+
+from ocblob import config
+from ocblob.cli.options import print_json, sayer, standard_options
+from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.errors import UsageError
+from ocblob.hosts.detect import profile_of
+from ocblob.ref import Ref
+from ocblob.rewrite import reference_text
+from ocblob.store import BlobStore
+
+READ_BYTES = 1 << 20
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--mime", metavar="TYPE", help="The media type; by default guessed from the file's name.")
+@standard_options
+def command(
+    file: BinaryIO,
+    store_place: config.Place,
+    *,
+    mime: str | None,
+    db: str | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Put a file (or stdin) into the store; print its ref as a data URL.
+
+    With --db the database that will hold the ref is registered; without it the blob is pinned, so that no prune
+    takes it.
+    """
+    del verbose
+    kind = mime or mimetypes.guess_type(getattr(file, "name", ""))[0] or "application/octet-stream"
+    if reference_text(kind, Ref("0" * 64, 0)) is None:
+        raise UsageError(
+            f"--mime {kind}: no placeholder exists for this image type, so no ref can stand for it"
+        )
+    database = _registered(db) if db else None
+    store, created = BlobStore.create(store_place.url)
+    with store:
+        if created:
+            sayer(quiet=quiet)(f"created a blob store at {store.url}")
+        if database:
+            store.registry.register(database[0], host=database[1])
+        stored = store.put(_pieces(file))
+        if not database:
+            store.registry.pin(stored.digest, why="put")
+        ref = Ref(stored.digest, stored.size, (("store", store.short_id),))
+        url = f"data:{kind};base64,{(reference_text(kind, ref) or b'').decode('ascii')}"
+        if as_json:
+            print_json({"digest": ref.digest, "size": ref.size, "mime": kind, "new": stored.new, "url": url})
+        else:
+            click.echo(url)
+
+
+def _registered(db: str) -> tuple[str, str]:
+    """The database's name in the registry; it must be one that can be opened."""
+    with SQLiteDatabase(config.database_path(config.database_place(db)), read_only=True) as database:
+        return database.url, profile_of(database.tables(), ()).name
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while data := file.read(READ_BYTES):
+        yield data

@@ -1,0 +1,72 @@
+"""`ocblob restore`."""
+
+import click
+
+from ocblob import config
+from ocblob.cli.main import EXIT_INCOMPLETE
+from ocblob.cli.options import (
+    dry_run_option,
+    print_json,
+    print_problems,
+    progress_bar,
+    sayer,
+    scope_of,
+    session_option,
+    standard_options,
+    table_option,
+)
+from ocblob.passes import restore_pass
+from ocblob.units import format_size
+
+
+@click.command()
+@session_option
+@table_option
+@click.option(
+    "--force", is_flag=True, help="Also cells of 100 MB and more while another process has the database open."
+)
+@dry_run_option
+@standard_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    db: str | None,
+    store_place: config.Place,
+    *,
+    sessions: tuple[str, ...],
+    tables: tuple[str, ...],
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Put payloads back into their rows, byte for byte.
+
+    A ref whose blob cannot be had stays as it is, and the exit code is 3.
+    """
+    place = config.database_place(db)
+    with progress_bar("restore", quiet=quiet or as_json) as progress:
+        report = restore_pass(
+            place,
+            store_place,
+            tables=tables,
+            scope=scope_of(sessions),
+            dry_run=dry_run,
+            force=force,
+            progress=progress,
+            say=sayer(quiet=quiet),
+        )
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        click.echo(f"{'would restore' if dry_run else 'restore'}  {place.url}")
+        click.echo(
+            f"  put back  {report.refs_restored:,} attachments into {report.cells_restored:,} cells, {format_size(report.size)}"
+        )
+        for reason, count in sorted(report.unresolved.items()):
+            click.echo(f"  {reason:<9} {count:,} refs stay as they are")
+        click.echo(f"  time      {report.elapsed_s:.2f} s")
+    if not report.complete:
+        print_problems(report.problems, max(len(report.problems), report.failed), verbose=verbose)
+        ctx.exit(EXIT_INCOMPLETE)

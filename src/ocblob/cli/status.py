@@ -1,0 +1,83 @@
+"""`ocblob status`."""
+
+import contextlib
+
+import click
+
+from ocblob import config
+from ocblob.cli.main import EXIT_SIZE_WARNING
+from ocblob.cli.options import print_json, progress_bar, standard_options, table_option
+from ocblob.cells import Scope
+from ocblob.errors import StoreNotFoundError
+from ocblob.marks import REF_CELL_BYTES_MIN
+from ocblob.offload import MIN_CHARS
+from ocblob.passes import opened
+from ocblob.status import Status, status
+from ocblob.store import BlobStore
+from ocblob.units import format_size
+
+
+@click.command()
+@table_option
+@click.option(
+    "--check", "check_size", is_flag=True, help="Exit with 4 if the database is over a warning threshold."
+)
+@standard_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    db: str | None,
+    store_place: config.Place,
+    *,
+    tables: tuple[str, ...],
+    check_size: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Show where the bytes are: tables, base64 inline, refs, store, space to give back."""
+    place = config.database_place(db)
+    with contextlib.ExitStack() as stack:
+        at = stack.enter_context(opened(place, tables=tables))
+        store = None
+        with contextlib.suppress(StoreNotFoundError):
+            store = stack.enter_context(BlobStore.open(store_place.url))
+        progress = stack.enter_context(progress_bar("status", quiet=quiet or as_json))
+        report_progress = progress(at.database, at.all_columns, REF_CELL_BYTES_MIN, Scope())
+        found = status(at.database, at.profile, store, min_chars=MIN_CHARS, progress=report_progress)
+    if as_json:
+        print_json(found)
+    elif not quiet:
+        _print(found, verbose=verbose)
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    if check_size and found.too_large:
+        ctx.exit(EXIT_SIZE_WARNING)
+
+
+def _print(found: Status, *, verbose: bool) -> None:
+    sizes = found.sizes
+    click.echo(f"database  {found.database} ({found.host})")
+    click.echo(
+        f"  file      {format_size(sizes.file)}, WAL {format_size(sizes.wal)}; free inside {format_size(sizes.free)}"
+    )
+    if found.unknown_schema:
+        click.echo(f"  schema    not known, read only: {found.unknown_schema}")
+    tables = sorted(found.tables.items(), key=lambda item: -item[1][1])
+    for name, (rows, size) in tables if verbose else tables[:5]:
+        click.echo(f"  {name:<20} {rows:>9,} rows  {format_size(size):>9}")
+    click.echo("attachments")
+    for column in found.columns:
+        note = "" if column.offloaded else "  (V2: not offloaded unless asked)"
+        click.echo(
+            f"  {column.column:<20} {column.inline:>6,} inline, {format_size(column.inline_chars)} of base64;"
+            f" {column.refs:,} refs to {format_size(column.refs_size)}{note}"
+        )
+    if not found.store:
+        click.echo("store     none yet")
+        return
+    click.echo(f"store     {found.store}")
+    click.echo(
+        f"  {found.store_blobs:,} blobs, {format_size(found.store_size)}, {format_size(found.store_stored_size)} at rest;"
+        f" dedup saves {format_size(found.dedup_saved)} for this database"
+    )

@@ -1,0 +1,66 @@
+"""Where things are by default, and what the environment says. The only file that reads it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from ocblob.errors import UsageError
+from ocblob.hosts import opencode
+
+DATABASE_VARIABLE = "OCBLOB_DB"
+STORE_VARIABLE = "OCBLOB_STORE"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A database or a store, and why it is this one."""
+
+    url: str
+    source: str
+    """`--db`, `OCBLOB_DB`, `default` ..."""
+
+
+def database_place(option: str | None, environment: Mapping[str, str] = os.environ) -> Place:
+    """The database of a command: the option, the environment, or the OpenCode database that is found.
+
+    Raises `UsageError` if there is none.
+    """
+    if option:
+        return Place(option, "--db")
+    if named := environment.get(DATABASE_VARIABLE):
+        return Place(named, DATABASE_VARIABLE)
+    found = opencode.database_candidates(environment, Path.home())
+    if not found:
+        raise UsageError("no OpenCode database found", hint=f"name one with --db or {DATABASE_VARIABLE}")
+    return Place(str(found[0]), "found")
+
+
+def store_place(option: str | None, environment: Mapping[str, str] = os.environ) -> Place:
+    """The store of a command: the option, the environment, or one in the user's data directory."""
+    if option:
+        return Place(option, "--store")
+    if named := environment.get(STORE_VARIABLE):
+        return Place(named, STORE_VARIABLE)
+    return Place(str(platformdirs.user_data_path("ocblob", appauthor=False) / "store"), "default")
+
+
+def database_path(place: Place) -> Path:
+    """The file of a SQLite database: a path, or `sqlite:///path`."""
+    if place.url.startswith("sqlite:///"):
+        return Path(place.url.removeprefix("sqlite:///"))
+    if "://" in place.url:
+        raise UsageError(f"{place.url}: this version opens SQLite files only")
+    return Path(place.url).expanduser()
+
+
+def is_hosts_own(path: Path, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the host app itself opens this database."""
+    return opencode.is_own_database(path, environment, Path.home())
+
+
+def plugin_installed(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the host app resolves refs by our plugin."""
+    return opencode.plugin_installed(environment, Path.home())

@@ -1,0 +1,186 @@
+"""Verbs composed: a database and a store opened, a verb run, the space given back."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ocblob import config
+from ocblob.cells import Column, Scope
+from ocblob.databases.base import Database
+from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.databases.sqlite.vacuum import (
+    HOST_PATIENCE_S,
+    FileSizes,
+    VacuumReport,
+    apply_vacuum,
+    in_use,
+    plan_vacuum,
+    sizes,
+)
+from ocblob.errors import DatabaseLockedError, DatabaseUnsupportedError, UsageError
+from ocblob.hosts.base import HostProfile
+from ocblob.hosts.detect import profile_of
+from ocblob.offload import OffloadReport, offload, plan_offloads
+from ocblob.restore import RestoreReport, restore
+from ocblob.store import BlobStore
+
+VacuumWhen = Literal["never", "always"]
+Say = Callable[[str], None]
+"""Words for people, a line at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A database and what its host means by it."""
+
+    database: SQLiteDatabase
+    profile: HostProfile
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Every column that may hold refs."""
+        return (*self.profile.columns, *self.profile.counted)
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadPass:
+    """What an offload did, with its surroundings."""
+
+    report: OffloadReport
+    before: FileSizes
+    after: FileSizes
+    store: str
+    store_created: bool
+    vacuum: VacuumReport | None
+    vacuum_skipped: str
+    """Why a vacuum that was asked for did not happen."""
+
+
+@contextlib.contextmanager
+def opened(place: config.Place, *, tables: tuple[str, ...] = (), write: bool = False) -> Iterator[Opened]:
+    """Open a database, refuse what cannot be done, and close it at the end."""
+    with SQLiteDatabase(config.database_path(place), read_only=not write) as database:
+        profile = profile_of(database.tables(), tables)
+        if write and profile.unknown:
+            raise DatabaseUnsupportedError(
+                f"{database.url} has a schema of {profile.name} that this version does not know: {profile.unknown}",
+                hint="name the cells with --table table:column if you know what they hold",
+            )
+        for column in (*profile.columns, *profile.counted):
+            database.check_column(column)
+        yield Opened(database, profile)
+
+
+def check_plugin(place: config.Place, profile: HostProfile) -> None:
+    """Raise `UsageError` if the host itself opens this database and would show placeholders only."""
+    if (
+        profile.name != "opencode"
+        or config.plugin_installed()
+        or not config.is_hosts_own(config.database_path(place))
+    ):
+        return
+    raise UsageError(
+        "this is OpenCode's own database, and without the plugin OpenCode shows the model placeholders instead of"
+        " the attachments that moved out; --no-plugin goes on all the same",
+        hint="ocblob plugin install",
+    )
+
+
+def offload_pass(  # noqa: PLR0913
+    place: config.Place,
+    store_place: config.Place,
+    *,
+    tables: tuple[str, ...],
+    scope: Callable[[HostProfile], Scope],
+    min_chars: int,
+    include_v2: bool,
+    need_plugin: bool,
+    dry_run: bool,
+    vacuum: VacuumWhen,
+    progress: Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]],
+    say: Say,
+) -> OffloadPass:
+    """One whole pass over a database."""
+    path = config.database_path(place)
+    with opened(place, tables=tables, write=not dry_run) as at:
+        if need_plugin and not dry_run:
+            check_plugin(place, at.profile)
+        for warning in at.database.warnings:
+            say(f"warning: {warning}")
+        before = sizes(path)
+        columns = at.all_columns if include_v2 else at.profile.columns
+        chosen = scope(at.profile)
+        report_progress = progress(at.database, columns, min_chars, chosen)
+        if dry_run:
+            report = plan_offloads(
+                at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress
+            )
+            return OffloadPass(report, before, before, store_place.url, False, None, "")
+        store, created = BlobStore.create(store_place.url)
+        with store:
+            if created:
+                say(f"created a blob store at {store.url}")
+            store.registry.register(at.database.url, host=at.profile.name)
+            report = offload(
+                at.database, store, columns, scope=chosen, min_chars=min_chars, progress=report_progress
+            )
+    vacuumed, skipped = None, ""
+    if vacuum == "always":
+        try:
+            vacuumed = apply_vacuum(plan_vacuum(path))
+        except DatabaseLockedError as error:
+            skipped = str(error)
+    return OffloadPass(report, before, sizes(path), store.url, created, vacuumed, skipped)
+
+
+def restore_pass(  # noqa: PLR0913
+    place: config.Place,
+    store_place: config.Place,
+    *,
+    tables: tuple[str, ...],
+    scope: Callable[[HostProfile], Scope],
+    dry_run: bool,
+    force: bool,
+    progress: Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]],
+    say: Say,
+) -> RestoreReport:
+    """Put payloads back."""
+    path = config.database_path(place)
+    with BlobStore.open(store_place.url) as store:
+        used = path.is_file() and not dry_run and in_use(path)
+        with opened(place, tables=tables, write=not dry_run) as at:
+            if not dry_run:
+                store.registry.register(at.database.url, host=at.profile.name)
+            chosen = scope(at.profile)
+            return restore(
+                at.database,
+                store,
+                at.all_columns,
+                scope=chosen,
+                dry_run=dry_run,
+                large_cells=force or not used,
+                announce=say,
+                progress=progress(at.database, at.all_columns, 0, chosen),
+            )
+
+
+def vacuum_pass(
+    path: Path, *, method: Literal["auto", "swap", "in-place"], force: bool, dry_run: bool, say: Say
+) -> VacuumReport:
+    """Give the disk space back; refuses what a live host would not survive."""
+    plan = plan_vacuum(path, method=method)
+    if plan.in_use and plan.method == "in-place":
+        if plan.blocks_s > HOST_PATIENCE_S and not force:
+            raise DatabaseLockedError(
+                f"{plan.path} is open in another process, and VACUUM in place would block it for about {plan.blocks_s:.0f} s",
+                hint="stop the host, or --force",
+            )
+        say(
+            f"warning: another process has the database open; its writes wait for up to {max(plan.blocks_s, 0.1):.1f} s"
+        )
+    if dry_run:
+        return VacuumReport(plan.method, plan.before, plan.before, 0.0)
+    say(f"vacuum ({plan.method}) needs {plan.room_needed / 1e6:.0f} MB of room for a while")
+    return apply_vacuum(plan)

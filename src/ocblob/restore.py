@@ -1,0 +1,256 @@
+"""Store to rows: put payloads back, byte for byte.
+
+A ref whose blob cannot be had stays as it is and is counted. Large cells cost SQLite about twice their size
+in memory while they are written; that is announced first.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from ocblob import base64stream
+from ocblob.cells import Column, Scope
+from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
+from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError, CellError
+from ocblob.ref import MARKER_BASE64, Ref
+from ocblob.rewrite import KEPT_BYTES_MAX, Replacement, spliced_size
+from ocblob.scan import RefSpan, scan
+from ocblob.store import BlobStore
+
+REF_CELL_BYTES_MIN: Final = 100
+"""No cell with a ref in it is shorter."""
+BATCH_CELLS: Final = 128
+BATCH_BYTES: Final = 8 * 1024 * 1024
+LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
+"""A cell of this size holds the write lock for longer than a live host should wait."""
+PROBLEMS_MAX: Final = 100
+
+
+@dataclass(slots=True)
+class RestoreReport:
+    """What a restore did. Sizes in bytes."""
+
+    cells: int = 0
+    """Cells with refs in them."""
+    cells_restored: int = 0
+    refs_restored: int = 0
+    size: int = 0
+    """Bytes of attachments put back, decoded."""
+    unresolved: dict[str, int] = field(default_factory=dict)
+    """Refs that stay, by reason: missing, expired, corrupt, unavailable, foreign."""
+    changed: int = 0
+    """Cells that somebody changed while we looked."""
+    failed: int = 0
+    problems: list[str] = field(default_factory=list)
+    longest_transaction_s: float = 0.0
+    elapsed_s: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether no ref is left."""
+        return not (self.failed or self.changed or self.unresolved)
+
+    def problem(self, where: str, error: Exception | str) -> None:
+        """Report a row; the first ones in words."""
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(f"{where}: {error}")
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """What one cell becomes."""
+
+    cell: Cell
+    original: bytes
+    """The whole cell as it is: refs and the text around them."""
+    refs: tuple[RefSpan, ...]
+    """Those whose blobs are there and true."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the restored cell."""
+        return spliced_size(len(self.original), (self._replacement(span) for span in self.refs))
+
+    @staticmethod
+    def _replacement(span: RefSpan) -> Replacement:
+        return Replacement(span.start, span.end, base64stream.encoded_size(span.ref.size), tuple)
+
+    def chunks(self, store: BlobStore) -> Iterator[bytes]:
+        """The restored cell, streamed; raises `BlobError` if a blob has gone bad meanwhile."""
+        at = 0
+        for span in self.refs:
+            yield self.original[at : span.start]
+            yield from base64stream.encode(store.chunks(span.ref.digest))
+            at = span.end
+        yield self.original[at:]
+
+
+def restore(  # noqa: PLR0913
+    database: Database,
+    store: BlobStore,
+    columns: tuple[Column, ...],
+    *,
+    scope: Scope,
+    dry_run: bool = False,
+    large_cells: bool = True,
+    announce: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> RestoreReport:
+    """Put the payloads of every ref in these columns back; durable when it returns.
+
+    With `large_cells=False` cells of 100 MB and more are left and counted as failed.
+    """
+    begun = time.monotonic()
+    report = RestoreReport()
+    restorer = _Restorer(database, store, report, announce, dry_run=dry_run)
+    with database.cells() as cells:
+        for column in columns:
+            for cell in database.candidates(column, larger_than=REF_CELL_BYTES_MIN, scope=scope):
+                try:
+                    plan = _plan(cells, cell, store, report, database)
+                except CellError as error:
+                    report.failed += 1
+                    report.problem(database.label(cell), error)
+                    continue
+                progress(cell.size)
+                if plan is None:
+                    continue
+                if plan.size >= LARGE_CELL_BYTES and not large_cells:
+                    report.failed += 1
+                    report.problem(
+                        database.label(cell),
+                        f"would be {plan.size / 1e6:.0f} MB, and the host would wait for it; --force does it all the same",
+                    )
+                    continue
+                restorer.add(plan, cells)
+        restorer.flush(cells)
+    if report.cells_restored and not dry_run:
+        database.flush()
+    report.longest_transaction_s = getattr(database, "longest_transaction_s", 0.0)
+    report.elapsed_s = time.monotonic() - begun
+    return report
+
+
+def _plan(
+    cells: Cells, cell: Cell, store: BlobStore, report: RestoreReport, database: Database
+) -> RestorePlan | None:
+    reader = cells.open(cell)
+    if not _may_hold_refs(reader):
+        return None
+    spans = [span for span in scan(reader.read(0, reader.size), hashing=False) if isinstance(span, RefSpan)]
+    if not spans:
+        return None
+    report.cells += 1
+    if reader.size > KEPT_BYTES_MAX:
+        raise CellError(
+            f"the cell has {reader.size} bytes around its refs; that is more than is handled in memory"
+        )
+    resolved = []
+    for span in spans:
+        if reason := _trouble(store, span.ref):
+            report.unresolved[reason[0]] = report.unresolved.get(reason[0], 0) + 1
+            report.problem(database.label(cell), reason[1])
+        else:
+            resolved.append(span)
+    original = b"".join(reader.read(0, reader.size))
+    return RestorePlan(cell, original, tuple(resolved)) if resolved else None
+
+
+def _may_hold_refs(reader: CellReader) -> bool:
+    """A quick look for the constant text of every ref, over the seams of the pieces too."""
+    tail = b""
+    for chunk in reader.read(0, reader.size):
+        if MARKER_BASE64 in chunk or (tail and MARKER_BASE64 in tail + chunk[: len(MARKER_BASE64)]):
+            return True
+        tail = chunk[-len(MARKER_BASE64) :]
+    return False
+
+
+def _trouble(store: BlobStore, ref: Ref) -> tuple[str, str] | None:
+    """Why a ref cannot be resolved: the reason's name and words. The whole blob is read for the answer."""
+    try:
+        size = store.reader.verify(ref.digest).size
+    except BlobExpiredError as error:
+        return "expired", str(error)
+    except BlobCorruptError as error:
+        return "corrupt", str(error)
+    except BlobError as error:
+        hint = f"; the ref belongs to store {ref.store}..." if ref.store not in {"", store.short_id} else ""
+        return "missing", f"{error}{hint}"
+    except BackendError as error:
+        return "unavailable", str(error)
+    if size != ref.size:
+        return "foreign", f"the ref says {ref.size} bytes, blob {ref.digest} has {size}"
+    return None
+
+
+class _Restorer:
+    """Collects plans and swaps them in short transactions."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: BlobStore,
+        report: RestoreReport,
+        announce: Callable[[str], None],
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._report = report
+        self._announce = announce
+        self._dry_run = dry_run
+        self._plans: list[RestorePlan] = []
+        self._bytes = 0
+        self._stamp = database.stamp()
+
+    def add(self, plan: RestorePlan, cells: Cells) -> None:
+        if plan.size >= LARGE_CELL_BYTES:
+            self._announce(
+                f"{self._database.label(plan.cell)}: putting {plan.size / 1e6:.0f} MB back takes about"
+                f" {2 * plan.size / 1e6:.0f} MB of memory"
+            )
+        self._plans.append(plan)
+        self._bytes += plan.size
+        if self._bytes >= BATCH_BYTES or len(self._plans) >= BATCH_CELLS:
+            self.flush(cells)
+
+    def flush(self, cells: Cells) -> None:
+        cells.release()
+        plans, self._plans, self._bytes = self._plans, [], 0
+        if self._dry_run:
+            for plan in plans:
+                self._count(plan)
+        elif plans:
+            self._swap(plans)
+        self._stamp = self._database.stamp()
+
+    def _swap(self, plans: list[RestorePlan]) -> None:
+        edits = [self._edit(plan) for plan in plans]
+        results = self._database.swap(edits, stamp=self._stamp)
+        for plan, result in zip(plans, results, strict=True):
+            if result.error is not None:
+                self._report.failed += 1
+                self._report.problem(self._database.label(plan.cell), result.error)
+            elif result.outcome is Outcome.CHANGED:
+                self._report.changed += 1
+                self._report.problem(
+                    self._database.label(plan.cell), "changed while it was read; restore again"
+                )
+            else:
+                self._count(plan)
+
+    def _edit(self, plan: RestorePlan) -> Edit:
+        def unchanged(reader: CellReader) -> bool:
+            return (
+                reader.size == len(plan.original) and b"".join(reader.read(0, reader.size)) == plan.original
+            )
+
+        return Edit(plan.cell, plan.size, lambda: plan.chunks(self._store), unchanged)
+
+    def _count(self, plan: RestorePlan) -> None:
+        self._report.cells_restored += 1
+        self._report.refs_restored += len(plan.refs)
+        self._report.size += sum(span.ref.size for span in plan.refs)

@@ -1,0 +1,145 @@
+"""What people look at first: where the bytes are, what is still inline, and whether it is too much."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ocblob.cells import Column, Scope
+from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.databases.sqlite.vacuum import FileSizes, sizes
+from ocblob.errors import CellError
+from ocblob.hosts.base import HostProfile
+from ocblob.marks import REF_CELL_BYTES_MIN, Marks
+from ocblob.scan import InlineSpan, PayloadSpan, RefSpan, scan
+from ocblob.store import BlobStore
+from ocblob.units import format_size
+
+WARN_BYTES: Final = (100 * 10**6, 500 * 10**6, 10**9)
+"""Database and WAL together; each threshold is a louder warning."""
+
+
+@dataclass(slots=True)
+class ColumnStatus:
+    """What the cells of one column hold. Sizes in bytes."""
+
+    column: str
+    offloaded: bool
+    """Whether `offload` takes this column."""
+    inline: int = 0
+    inline_chars: int = 0
+    """Base64 text that is still in the rows."""
+    refs: int = 0
+    refs_size: int = 0
+    """Bytes of attachments that refs stand for."""
+
+
+@dataclass(slots=True)
+class Status:
+    """A database and its store."""
+
+    database: str
+    host: str
+    unknown_schema: str
+    sizes: FileSizes
+    tables: dict[str, tuple[int, int]]
+    """Rows and bytes of content by table."""
+    columns: list[ColumnStatus] = field(default_factory=list)
+    blobs_named: int = 0
+    dedup_saved: int = 0
+    """Bytes of attachments that refs name again and the store keeps once."""
+    store: str = ""
+    """Empty if there is none yet."""
+    store_blobs: int = 0
+    store_size: int = 0
+    store_stored_size: int = 0
+    warnings: list[str] = field(default_factory=list)
+    too_large: bool = False
+
+    @property
+    def inline_chars(self) -> int:
+        """Base64 in rows that an offload would look at."""
+        return sum(column.inline_chars for column in self.columns if column.offloaded)
+
+
+def status(
+    database: SQLiteDatabase,
+    profile: HostProfile,
+    store: BlobStore | None,
+    *,
+    min_chars: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Status:
+    """Look at everything, change nothing. Every cell that may hold a payload or a ref is read, in pieces."""
+    found = Status(database.url, profile.name, profile.unknown, sizes(database.path), database.table_sizes())
+    with contextlib.closing(Marks()) as marks:
+        for columns, offloaded in ((profile.columns, True), (profile.counted, False)):
+            for column in columns:
+                found.columns.append(_column_status(database, column, offloaded, min_chars, marks, progress))
+        found.blobs_named, unique, named = marks.totals()
+        found.dedup_saved = named - unique
+    if store is not None:
+        totals = store.catalog.totals()
+        found.store = store.url
+        found.store_blobs, found.store_size, found.store_stored_size = (
+            totals.blobs,
+            totals.size,
+            totals.stored_size,
+        )
+    found.warnings = [*database.warnings, *_v2_warnings(found)]
+    if warning := size_warning(found.sizes.total, found.host):
+        found.warnings.append(warning)
+        found.too_large = True
+    return found
+
+
+def size_warning(total: int, host: str) -> str:
+    """The warning for a database and WAL of this size; empty if it is small enough."""
+    if total < WARN_BYTES[0]:
+        return ""
+    name = "OpenCode database" if host == "opencode" else "database"
+    urgency = (
+        ""
+        if total < WARN_BYTES[1]
+        else " Sessions get slow."
+        if total < WARN_BYTES[2]
+        else " Sessions may crash the app."
+    )
+    return f"{name} is {format_size(total)}.{urgency} Run `ocblob offload --vacuum`"
+
+
+def _v2_warnings(found: Status) -> list[str]:
+    refs = sum(column.refs for column in found.columns if not column.offloaded)
+    if not refs:
+        return []
+    return [
+        f"{refs} refs are in tables of V2 sessions, where no hook of OpenCode resolves them; `ocblob restore` puts them back"
+    ]
+
+
+def _column_status(  # noqa: PLR0913, PLR0917
+    database: SQLiteDatabase,
+    column: Column,
+    offloaded: bool,  # noqa: FBT001
+    min_chars: int,
+    marks: Marks,
+    progress: Callable[[int], None],
+) -> ColumnStatus:
+    counted = ColumnStatus(str(column), offloaded)
+    with database.cells() as cells:
+        for cell in database.candidates(column, larger_than=REF_CELL_BYTES_MIN, scope=Scope()):
+            with contextlib.suppress(CellError):
+                reader = cells.open(cell)
+                for span in scan(reader.read(0, reader.size), min_chars=min_chars, hashing=False):
+                    match span:
+                        case PayloadSpan():
+                            counted.inline += 1
+                            counted.inline_chars += span.end - span.start
+                        case RefSpan():
+                            counted.refs += 1
+                            counted.refs_size += span.ref.size
+                            marks.add(span.ref)
+                        case InlineSpan():
+                            pass
+            progress(cell.size)
+    return counted

@@ -1,0 +1,41 @@
+"""Sizes and ages as people write them. MB is 10^6 bytes, MiB 2^20."""
+
+import re
+from typing import Final
+
+from ocblob.errors import UsageError
+
+_SIZE_UNITS: Final = {
+    "": 1, "b": 1,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+_AGE_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_NUMBER_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def parse_size(text: str) -> int:
+    """Bytes: `200MB`, `1.5GiB`, `8192`. Raises `UsageError`."""
+    match = _NUMBER_UNIT.fullmatch(text)
+    if match is None or match[2].lower() not in _SIZE_UNITS:
+        raise UsageError(f"{text!r} is no size; write it as 200MB, 1.5GiB or a number of bytes")
+    return int(float(match[1]) * _SIZE_UNITS[match[2].lower()])
+
+
+def parse_age(text: str) -> float:
+    """Seconds: `30d`, `12h`, `15m`, `90s`, `2w`. Raises `UsageError`."""
+    match = _NUMBER_UNIT.fullmatch(text)
+    if match is None or match[2].lower() not in _AGE_UNITS:
+        raise UsageError(f"{text!r} is no age; write it as 30d, 12h or 15m")
+    return float(match[1]) * _AGE_UNITS[match[2].lower()]
+
+
+def format_size(size: float) -> str:
+    """With three digits or so: `372.6 MB`."""
+    if abs(size) < 1000:  # noqa: PLR2004 - the first unit's end
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if abs(size) < 1000:  # noqa: PLR2004
+            return f"{size:.1f} {unit}" if abs(size) < 100 else f"{size:.0f} {unit}"  # noqa: PLR2004
+    return f"{size / 1000:.2f} TB"
