@@ -1,38 +1,26 @@
 """What an offload costs, beside `zstd -3`, SQLite's `VACUUM INTO` and a plain script on the same database.
 
-Prints one table per section, and everything as JSON with `--json`. Each run gets a fresh copy of the database. A
-small run of the same command comes first, so that "cold" means the database and not the program.
+Prints one table per section, and all figures as JSON with `--json`. Each run has a fresh copy of the database;
+a small run of the same command comes first, so that "cold" means the database and not the program.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measure import (
-    CommandFailedError,
-    Run,
-    Spread,
-    drop_page_cache,
-    interleave,
-    ratio,
-    rss_floor,
-    run,
-    run_all,
-)
+from measure import CommandFailedError, Run, Spread, interleave, ratio, run
 from measure import summary as summarize
+from workbench import HERE, PYTHON, WARM_UP_PROFILE, Bench, Case, Command, child_env, environment
 
-HERE = Path(__file__).parent
-PYTHON = sys.executable
 OCBLOB = (PYTHON, "-m", "ocblob")
 VACUUM_IN_PLACE = ("vacuum", "--in-place")
 IMPORT_ROUNDS = 20
@@ -45,8 +33,8 @@ print(apsw.Connection(sys.argv[1]).execute("SELECT max(octet_length(data)) FROM 
 """
 LARGEST_REF = """
 import apsw, base64, sys
-mark = "b2NibG9iLzEg"  # base64 of "ocblob/1 ", at an offset of the placeholder that is a multiple of 3
-sql = "SELECT substr(data, instr(data, ?1), 160) FROM part WHERE instr(data, ?1)"
+mark = "b2NibG9iLzEg"  # base64 of "ocblob/1 "; 116 characters hold the digest and the size after it
+sql = "SELECT substr(data, instr(data, ?1), 116) FROM part WHERE instr(data, ?1)"
 refs = [base64.b64decode(text).split()[1:3] for (text,) in apsw.Connection(sys.argv[1]).execute(sql, (mark,))]
 print(max(refs, key=lambda ref: int(ref[1]))[0].decode())
 """

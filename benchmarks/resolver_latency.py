@@ -23,8 +23,9 @@ from ocblob import Resolver
 BLOB_SIZE = 1 << 20
 PAIRS = 200
 WARM_UP_PAIRS = 10
-MARK = "b2NibG9iLzEg"  # base64 of "ocblob/1 ", at an offset of the placeholder that is a multiple of 3
-REF_CHARS = 160
+MARK = "b2NibG9iLzEg"  # base64 of "ocblob/1 "
+REF_CHARS = 116
+"""Base64 from the mark on that holds the digest and the size."""
 
 
 def contents() -> dict[str, bytes]:
@@ -40,7 +41,7 @@ def put(store: Path, path: Path) -> str:
     command = [sys.executable, "-m", "ocblob", "put", "--store", str(store)]
     command += ["--mime", "application/octet-stream", str(path)]
     url = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    marker = base64.b64decode(url[url.index(MARK) :][:REF_CHARS].strip())
+    marker = base64.b64decode(url[url.index(MARK) :][:REF_CHARS])
     return marker.split()[1].decode("ascii")
 
 

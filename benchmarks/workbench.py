@@ -20,8 +20,8 @@ WARM_UP_PROFILE = "tiny"
 VERSIONS = """
 import apsw, json, sqlite3
 secure = sqlite3.connect(":memory:").execute("PRAGMA secure_delete").fetchone()[0]
-versions = {"sqlite3": sqlite3.sqlite_version, "sqlite3_secure_delete": secure, "apsw": apsw.sqlite_lib_version()}
-print(json.dumps(versions))
+versions = {"sqlite3": sqlite3.sqlite_version, "sqlite3_secure_delete": secure}
+print(json.dumps({**versions, "apsw": apsw.sqlite_lib_version()}))
 """
 
 Command = Sequence[str]

@@ -11,7 +11,7 @@ from typing import Final
 
 from ocblob import base64stream
 from ocblob.cells import Column, Scope
-from ocblob.databases.base import Cell, CellReader, Database
+from ocblob.databases.base import CellReader, Database
 from ocblob.digest import is_digest
 from ocblob.errors import CellError, UsageError
 from ocblob.scan import PayloadSpan, RefSpan, Span, scan

@@ -8,8 +8,8 @@ from typing import Final
 
 import pybase64
 
-CHUNK_CHARS: Final = 256 * 1024
-"""Base64 text handled at a time; a multiple of 4."""
+GROUP_CHARS: Final = 4
+"""Base64 text comes in groups that stand for 3 bytes each."""
 
 
 class NotCanonicalError(ValueError):
@@ -37,19 +37,19 @@ class Base64Decoder:
         """Decode what is whole groups of four so far."""
         head = b""
         if self._carry:
-            missing = 4 - len(self._carry)
+            missing = GROUP_CHARS - len(self._carry)
             group = self._carry + bytes(text[:missing])
             text = text[missing:]
-            if len(group) < 4:
+            if len(group) < GROUP_CHARS:
                 self._carry = group
                 return b""
             head = self._decode(group, group)
-        rest = len(text) % 4
+        rest = len(text) % GROUP_CHARS
         self._carry = bytes(text[len(text) - rest :])
         if len(text) == rest:
             return head
         whole = text[: len(text) - rest]
-        body = self._decode(whole, bytes(whole[-4:]))
+        body = self._decode(whole, bytes(whole[-GROUP_CHARS:]))
         return head + body if head else body
 
     def close(self) -> None:

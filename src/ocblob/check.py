@@ -154,9 +154,7 @@ def _enter(store: BlobStore, digest: str, stored_size: int) -> int:
     return 1
 
 
-def _read_objects(
-    store: BlobStore, share: Share, report: CheckReport, progress: Callable[[int], None]
-) -> None:
+def _read_objects(store: BlobStore, share: Share, report: CheckReport, progress: Callable[[int], None]) -> None:
     for digest, stored_size in store.objects():
         if not share.holds(digest):
             continue
@@ -171,9 +169,7 @@ def _read_objects(
         progress(stored_size)
 
 
-def _check_refs(
-    store: BlobStore, database: Database, columns: tuple[Column, ...], report: CheckReport
-) -> None:
+def _check_refs(store: BlobStore, database: Database, columns: tuple[Column, ...], report: CheckReport) -> None:
     marks = Marks()
     with contextlib.closing(marks):
         for _cell, ref in refs_in(database, columns):

@@ -85,9 +85,7 @@ def parse_header(data: bytes, *, digest: str = "") -> ObjectHeader:
     if (magic, rest, ours) != (_SKIPPABLE, HEADER_BYTES - 8, _MAGIC):
         raise BlobCorruptError(f"object {digest} does not begin as an object", digest=digest)
     if version != VERSION:
-        raise StoreFormatError(
-            f"object {digest} has format version {version}; this ocblob reads version {VERSION}"
-        )
+        raise StoreFormatError(f"object {digest} has format version {version}; this ocblob reads version {VERSION}")
     if _CRC.unpack_from(data, _HEADER.size) != (zlib.crc32(data[: _HEADER.size]),):
         raise BlobCorruptError(f"object {digest} has a damaged header", digest=digest)
     if digest and found.hex() != digest:
@@ -226,9 +224,7 @@ class _Input:
                 if at > len(frame):
                     raise BlobCorruptError(f"object {digest} is cut off", digest=digest)
         except zstandard.ZstdError as error:
-            raise BlobCorruptError(
-                f"object {digest} has no frame where one must be: {error}", digest=digest
-            ) from error
+            raise BlobCorruptError(f"object {digest} has no frame where one must be: {error}", digest=digest) from error
         at += _FRAME_CHECKSUM_BYTES
         self._at += at
         return frame[:at]

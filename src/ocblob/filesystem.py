@@ -82,9 +82,7 @@ def write_durable(path: Path, data: bytes) -> None:
     """Replace a small file as a whole: after a power cut it holds the old bytes or the new ones."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
-        fd = os.open(
-            beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), PRIVATE_FILE_MODE
-        )
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), PRIVATE_FILE_MODE)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
@@ -136,7 +134,7 @@ def _linux_filesystem(path: Path) -> str:
 
 
 def _macos_filesystem(path: Path) -> str:
-    mounts = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    mounts = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
     best, name = -1, ""
     for line in mounts.splitlines():
         mount, _, options = line.partition(" on ")[2].rpartition(" (")

@@ -41,9 +41,7 @@ class Marks:
         )
 
     def __iter__(self) -> Iterator[Mark]:
-        for digest, size, refs in self._db.execute(
-            "SELECT hex(digest), size, refs FROM mark ORDER BY digest"
-        ):
+        for digest, size, refs in self._db.execute("SELECT hex(digest), size, refs FROM mark ORDER BY digest"):
             yield Mark(str(digest).lower(), int(size), int(refs))
 
     def totals(self) -> tuple[int, int, int]:

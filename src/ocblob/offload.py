@@ -10,12 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, Self
 
 from ocblob import base64stream
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
-from ocblob.errors import CellError, ClaimLostError, OcblobError
+from ocblob.errors import CellError, ClaimLostError
 from ocblob.rewrite import OffloadPlan, plan_offload
 from ocblob.scan import PayloadSpan
 from ocblob.store import BlobStore
@@ -114,20 +114,19 @@ def plan_offloads(
     min_chars: int = MIN_CHARS,
     progress: Progress = lambda _: None,
 ) -> OffloadReport:
-    """What `offload` would do: read everything, write nothing. Bytes of blobs that are there already count as moved."""
+    """What `offload` would do: read everything, write nothing."""
     begun = time.monotonic()
     report = OffloadReport()
     with database.cells() as cells:
-        for cell, plan in _plans(database, cells, columns, scope, min_chars, "0" * 8, report, progress):
+        for _cell, plan in _plans(database, cells, columns, scope, min_chars, "0" * 8, report, progress):
             report.cells_swapped += 1
             _count_moved(report, plan)
             cells.release()
-            del cell
     report.elapsed_s = time.monotonic() - begun
     return report
 
 
-def offload(
+def offload(  # noqa: PLR0913
     database: Database,
     store: BlobStore,
     columns: tuple[Column, ...],
@@ -154,8 +153,8 @@ def offload(
         with offloader:
             again, offloader.changed = offloader.changed, []
             for cell in again:
-                if plan := _plan(database, cells, cell, min_chars, store.short_id, report):
-                    offloader.add(cell, plan, cells)
+                if second := _plan(database, cells, cell, min_chars, store.short_id, report):
+                    offloader.add(cell, second, cells)
                     offloader.flush(cells)
         report.changed = len(offloader.changed)
     report.longest_transaction_s = getattr(database, "longest_transaction_s", 0.0)
@@ -219,7 +218,7 @@ class _Offloader:
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="ocblob-commit")
         self.changed: list[Cell] = []
 
-    def __enter__(self) -> "_Offloader":
+    def __enter__(self) -> Self:
         self._group = _Group(self._database.stamp())
         return self
 
@@ -311,7 +310,7 @@ class _CellsPool:
         self._free: SimpleQueue[Cells] = SimpleQueue()
         self._stack = ExitStack()
 
-    def __enter__(self) -> "_CellsPool":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -344,6 +343,3 @@ def _count_moved(report: OffloadReport, plan: OffloadPlan) -> None:
         report.payloads += 1
         report.payload_chars += span.end - span.start
         report.size += span.size
-
-
-__all__ = ["MIN_CHARS", "OffloadReport", "OcblobError", "offload", "plan_offloads"]

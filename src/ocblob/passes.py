@@ -75,11 +75,7 @@ def opened(place: config.Place, *, tables: tuple[str, ...] = (), write: bool = F
 
 def check_plugin(place: config.Place, profile: HostProfile) -> None:
     """Raise `UsageError` if the host itself opens this database and would show placeholders only."""
-    if (
-        profile.name != "opencode"
-        or config.plugin_installed()
-        or not config.is_hosts_own(config.database_path(place))
-    ):
+    if profile.name != "opencode" or config.plugin_installed() or not config.is_hosts_own(config.database_path(place)):
         return
     raise UsageError(
         "this is OpenCode's own database, and without the plugin OpenCode shows the model placeholders instead of"
@@ -114,18 +110,14 @@ def offload_pass(  # noqa: PLR0913
         chosen = scope(at.profile)
         report_progress = progress(at.database, columns, min_chars, chosen)
         if dry_run:
-            report = plan_offloads(
-                at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress
-            )
+            report = plan_offloads(at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
             return OffloadPass(report, before, before, store_place.url, False, None, "")
         store, created = BlobStore.create(store_place.url)
         with store:
             if created:
                 say(f"created a blob store at {store.url}")
             store.registry.register(at.database.url, host=at.profile.name)
-            report = offload(
-                at.database, store, columns, scope=chosen, min_chars=min_chars, progress=report_progress
-            )
+            report = offload(at.database, store, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
     vacuumed, skipped = None, ""
     if vacuum == "always":
         try:
@@ -174,7 +166,8 @@ def vacuum_pass(
     if plan.in_use and plan.method == "in-place":
         if plan.blocks_s > HOST_PATIENCE_S and not force:
             raise DatabaseLockedError(
-                f"{plan.path} is open in another process, and VACUUM in place would block it for about {plan.blocks_s:.0f} s",
+                f"{plan.path} is open in another process, and VACUUM in place would block it"
+                f" for about {plan.blocks_s:.0f} s",
                 hint="stop the host, or --force",
             )
         say(

@@ -1,8 +1,8 @@
-"""The ref's text form: a marker line inside a small valid file, inside a valid data URL.
+r"""The ref's text form: a marker line inside a small valid file, inside a valid data URL.
 
     data:<original header>;base64,<base64 of a placeholder that contains the marker line>
 
-    ocblob/1 <digest> <size> store=<first 8 hex digits of the store id>\\n
+    ocblob/1 <digest> <size> store=<first 8 hex digits of the store id>\n
 
 A ref has one valid form. What does not parse strictly is not a ref, and is left alone.
 """

@@ -6,7 +6,7 @@ A resolver never opens the host's database, needs nothing writable, and hands ou
 import io
 import os
 from collections.abc import Iterator
-from typing import Literal, overload
+from typing import Literal, Self, overload
 
 from ocblob import base64stream
 from ocblob.digest import check_digest
@@ -14,6 +14,7 @@ from ocblob.errors import BlobCorruptError, BlobError, UsageError
 from ocblob.ref import Ref
 from ocblob.scan import RefSpan, find_refs, scan_text
 from ocblob.store import BlobStore
+from ocblob.store.reader import BlobStream
 
 Missing = Literal["raise", "keep"]
 
@@ -30,8 +31,8 @@ class Resolver:
     def read(self, ref: Ref | str) -> bytes:
         """The bytes of an attachment, verified. `ref` may be a `Ref`, a digest, or a ref's data URL.
 
-        Raises `BlobMissingError`, `BlobExpiredError`, `BlobCorruptError`, or `BackendError` if the store cannot
-        say. Memory: the attachment, twice while it is joined.
+        Raises `BlobMissingError`, `BlobExpiredError`, `BlobCorruptError`, or `BackendError` if the store
+        cannot say. Memory: the attachment, twice while it is joined.
         """
         digest, size = _named(ref)
         data = self._store.read(digest)
@@ -39,7 +40,7 @@ class Resolver:
             raise BlobCorruptError(f"the ref says {size} bytes, blob {digest} has {len(data)}", digest=digest)
         return data
 
-    def open(self, ref: Ref | str) -> io.BufferedReader:
+    def open(self, ref: Ref | str) -> "io.BufferedReader[BlobStream]":
         """A readable, seekable stream of an attachment. Raises as `read` does, here or while it is read.
 
         Read from beginning to end it is verified at its end; a part of it by its frames' checksums only.
@@ -53,23 +54,21 @@ class Resolver:
     @overload
     def rehydrate(self, cell: bytes, missing: Missing = "raise") -> bytes: ...
     def rehydrate(self, cell: str | bytes, missing: Missing = "raise") -> str | bytes:
-        """A cell's text, or one data URL, with every ref replaced by its payload; all else byte for byte the same.
+        """A cell's text, or one data URL, with every ref replaced by its payload; all else stays, byte for byte.
 
-        With `missing="keep"` a ref whose blob cannot be had stays. Memory: the result, twice while it is joined.
+        With `missing="keep"` a ref whose blob cannot be had stays. Memory: the result, twice while joined.
         """
         if missing not in {"raise", "keep"}:
             raise UsageError(f'missing={missing!r}: expected "raise" or "keep"')
         if isinstance(cell, bytes):
             return b"".join(self._pieces(cell, missing))
-        return b"".join(self._pieces(cell.encode("utf-8", "surrogatepass"), missing)).decode(
-            "utf-8", "surrogatepass"
-        )
+        return b"".join(self._pieces(cell.encode("utf-8", "surrogatepass"), missing)).decode("utf-8", "surrogatepass")
 
     def close(self) -> None:
         """Give the store free."""
         self._store.close()
 
-    def __enter__(self) -> "Resolver":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:

@@ -120,7 +120,8 @@ def restore(  # noqa: PLR0913
                     report.failed += 1
                     report.problem(
                         database.label(cell),
-                        f"would be {plan.size / 1e6:.0f} MB, and the host would wait for it; --force does it all the same",
+                        f"would be {plan.size / 1e6:.0f} MB, and the host would wait for it;"
+                        " --force does it all the same",
                     )
                     continue
                 restorer.add(plan, cells)
@@ -132,9 +133,7 @@ def restore(  # noqa: PLR0913
     return report
 
 
-def _plan(
-    cells: Cells, cell: Cell, store: BlobStore, report: RestoreReport, database: Database
-) -> RestorePlan | None:
+def _plan(cells: Cells, cell: Cell, store: BlobStore, report: RestoreReport, database: Database) -> RestorePlan | None:
     reader = cells.open(cell)
     if not _may_hold_refs(reader):
         return None
@@ -143,9 +142,7 @@ def _plan(
         return None
     report.cells += 1
     if reader.size > KEPT_BYTES_MAX:
-        raise CellError(
-            f"the cell has {reader.size} bytes around its refs; that is more than is handled in memory"
-        )
+        raise CellError(f"the cell has {reader.size} bytes around its refs; that is more than is handled in memory")
     resolved = []
     for span in spans:
         if reason := _trouble(store, span.ref):
@@ -236,17 +233,13 @@ class _Restorer:
                 self._report.problem(self._database.label(plan.cell), result.error)
             elif result.outcome is Outcome.CHANGED:
                 self._report.changed += 1
-                self._report.problem(
-                    self._database.label(plan.cell), "changed while it was read; restore again"
-                )
+                self._report.problem(self._database.label(plan.cell), "changed while it was read; restore again")
             else:
                 self._count(plan)
 
     def _edit(self, plan: RestorePlan) -> Edit:
         def unchanged(reader: CellReader) -> bool:
-            return (
-                reader.size == len(plan.original) and b"".join(reader.read(0, reader.size)) == plan.original
-            )
+            return reader.size == len(plan.original) and b"".join(reader.read(0, reader.size)) == plan.original
 
         return Edit(plan.cell, plan.size, lambda: plan.chunks(self._store), unchanged)
 

@@ -13,10 +13,11 @@ import pybase64
 from ocblob.databases.base import CellReader
 from ocblob.placeholders import build
 from ocblob.ref import Ref, marker_line
-from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, Span, scan
+from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, scan
 
 KEPT_BYTES_MAX: Final = 8 * 1024 * 1024
 """A cell's new content is held in memory while its row waits; a larger one stays inline."""
+_REF_CHARS_MIN: Final = 120
 PARSED_BYTES_MAX: Final = 1024 * 1024
 """New content up to this size is parsed to be sure that it is JSON; of a larger one the brackets are looked at."""
 
@@ -55,34 +56,38 @@ def plan_offload(reader: CellReader, *, min_chars: int, store: str) -> OffloadPl
     inline: list[InlineSpan] = []
     refs: list[RefSpan] = []
     replacements: list[Replacement] = []
-    kept = reader.size
     for span in scan(reader.read(0, reader.size), min_chars=min_chars):
-        match span:
-            case PayloadSpan():
-                reference = reference_text(span.mime, Ref(span.digest, span.size, (("store", store),)))
-                if reference is None:
-                    inline.append(_stay(span, Reason.NO_CARRIER))
-                elif len(reference) >= span.end - span.start:
-                    inline.append(_stay(span, Reason.SMALL))
-                else:
-                    payloads.append(span)
-                    replacements.append(_with_bytes(span, reference))
-                    kept += len(reference) - (span.end - span.start)
-            case InlineSpan():
-                inline.append(span)
-            case RefSpan():
-                refs.append(span)
+        if isinstance(span, InlineSpan):
+            inline.append(span)
+        elif isinstance(span, RefSpan):
+            refs.append(span)
+        elif isinstance(span, PayloadSpan):
+            replacement = _replacement(span, store)
+            if isinstance(replacement, Replacement):
+                payloads.append(span)
+                replacements.append(replacement)
+            else:
+                inline.append(_stay(span, replacement))
         if len(replacements) * _REF_CHARS_MIN > KEPT_BYTES_MAX:
-            break
+            break  # too large already; what follows need not be read
     if not payloads:
         return OffloadPlan((), tuple(inline), tuple(refs), b"")
     refusal = Reason.KEPT_TEXT
-    if kept <= KEPT_BYTES_MAX:
+    if spliced_size(reader.size, replacements) <= KEPT_BYTES_MAX:
         content = b"".join(splice(reader, replacements))
         if is_json(content):
             return OffloadPlan(tuple(payloads), tuple(inline), tuple(refs), content)
         refusal = Reason.BROKEN_JSON
     return OffloadPlan((), (*inline, *(_stay(span, refusal) for span in payloads)), tuple(refs), b"")
+
+
+def _replacement(span: PayloadSpan, store: str) -> Replacement | Reason:
+    reference = reference_text(span.mime, Ref(span.digest, span.size, (("store", store),)))
+    if reference is None:
+        return Reason.NO_CARRIER
+    if len(reference) >= span.end - span.start:
+        return Reason.SMALL
+    return Replacement(span.start, span.end, len(reference), lambda: (reference,))
 
 
 def reference_text(mime: str, ref: Ref) -> bytes | None:
@@ -123,12 +128,5 @@ def is_json(content: bytes) -> bool:
     return True
 
 
-def _with_bytes(span: Span, data: bytes) -> Replacement:
-    return Replacement(span.start, span.end, len(data), lambda: (data,))
-
-
 def _stay(span: PayloadSpan, reason: Reason) -> InlineSpan:
     return InlineSpan(span.start, span.end, span.header, reason)
-
-
-_REF_CHARS_MIN: Final = 120

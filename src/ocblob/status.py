@@ -113,7 +113,8 @@ def _v2_warnings(found: Status) -> list[str]:
     if not refs:
         return []
     return [
-        f"{refs} refs are in tables of V2 sessions, where no hook of OpenCode resolves them; `ocblob restore` puts them back"
+        f"{refs} refs are in tables of V2 sessions, where no hook of OpenCode resolves them;"
+        " `ocblob restore` puts them back"
     ]
 
 

@@ -83,7 +83,7 @@ class LocalBackend:
         """The open file, seekable and unbuffered: readers here read in large pieces."""
         path = self.path(key)
         try:
-            return path.open("rb", buffering=0)  # type: ignore[return-value]
+            return path.open("rb", buffering=0)
         except OSError as error:
             raise _translate(error, path) from error
 

@@ -1,5 +1,6 @@
 """`ocblob cat`."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -15,9 +16,7 @@ from ocblob.store import BlobStore
 
 @click.command()
 @click.argument("blob", metavar="DIGEST_OR_URL")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of stdout."
-)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of stdout.")
 @standard_options
 def command(
     blob: str,
@@ -43,7 +42,7 @@ def command(
             if as_json:
                 print_json({"digest": digest, "size": size, "file": str(output)})
             return
-        stdout = click.get_binary_stream("stdout")
+        stdout = sys.stdout.buffer
         for chunk in store.chunks(digest):
             stdout.write(chunk)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from dataclasses import asdict
 
 import click
 
@@ -70,10 +71,10 @@ def command(
                     continue
                 databases.append((at.database, at.all_columns))
             report = check(store, list(databases), read_data=share, repair=repair)
-    for error in unreadable:
-        say(f"warning: not checked: {error}")
+    for problem in unreadable:
+        say(f"warning: not checked: {problem}")
     if as_json:
-        print_json({**_plain(report), "sound": report.sound and not unreadable, "unreadable": unreadable})
+        print_json({**asdict(report), "sound": report.sound and not unreadable, "unreadable": unreadable})
     elif not quiet:
         _print(store_place, report)
     if not report.sound or unreadable:
@@ -81,21 +82,17 @@ def command(
         ctx.exit(EXIT_INCOMPLETE)
 
 
-def _plain(report: CheckReport) -> dict[str, object]:
-    from dataclasses import asdict  # noqa: PLC0415
-
-    return asdict(report)
-
-
 def _print(store_place: config.Place, report: CheckReport) -> None:
     click.echo(f"check  {store_place.url}")
     click.echo(
-        f"  objects   {report.objects:,}, {format_size(report.stored_size)} at rest; {report.catalogued:,} in the catalog"
+        f"  objects   {report.objects:,}, {format_size(report.stored_size)} at rest;"
+        f" {report.catalogued:,} in the catalog"
     )
     if report.objects_read:
         click.echo(f"  read      {report.objects_read:,} objects, {report.corrupt:,} corrupt")
     click.echo(
-        f"  refs      {report.refs:,} in {report.databases} databases, to {report.blobs_named:,} blobs; {report.unresolved:,} unresolved"
+        f"  refs      {report.refs:,} in {report.databases} databases, to {report.blobs_named:,} blobs;"
+        f" {report.unresolved:,} unresolved"
     )
     if report.repaired:
         click.echo(f"  repaired  {report.repaired:,}")

@@ -16,14 +16,10 @@ from ocblob.units import format_size
 @session_option
 @table_option
 @click.option("--mime", metavar="TYPE", help="Only this media type; `image/` means every image.")
-@click.option(
-    "--min-size", type=SizeType(), default=1, metavar="SIZE", help="Only attachments of at least this size."
-)
+@click.option("--min-size", type=SizeType(), default=1, metavar="SIZE", help="Only attachments of at least this size.")
 @click.option("--inline", "kind", flag_value="inline", help="Only those still in rows.")
 @click.option("--refs", "kind", flag_value="refs", help="Only those that moved out.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Show the largest N."
-)
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Show the largest N.")
 @standard_options
 def command(
     db: str | None,
@@ -57,8 +53,6 @@ def command(
 
 
 def _matches(item: Attachment, mime: str | None, kind: str | None) -> bool:
-    if mime and not (
-        item.mime == mime.lower() or (mime.endswith("/") and item.mime.startswith(mime.lower()))
-    ):
+    if mime and not (item.mime == mime.lower() or (mime.endswith("/") and item.mime.startswith(mime.lower()))):
         return False
     return kind is None or item.inline == (kind == "inline")

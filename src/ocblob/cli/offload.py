@@ -37,9 +37,7 @@ from ocblob.units import format_size
 )
 @session_option
 @table_option
-@click.option(
-    "--include-v2", is_flag=True, help="Also cells of V2 sessions, where OpenCode cannot resolve refs yet."
-)
+@click.option("--include-v2", is_flag=True, help="Also cells of V2 sessions, where OpenCode cannot resolve refs yet.")
 @click.option("--vacuum", is_flag=True, help="Give the disk space back afterwards.")
 @click.option("--no-plugin", is_flag=True, help="Go on although OpenCode has no plugin to resolve refs.")
 @dry_run_option
@@ -115,12 +113,8 @@ def _print(place: config.Place, done: OffloadPass, *, dry_run: bool) -> None:
         click.echo(f"  before    {report.refs:,} refs were there already")
     stays = {reason: count for reason, count in report.inline.items() if reason != "small"}
     if stays:
-        click.echo(
-            "  inline    " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(stays.items()))
-        )
-    click.echo(
-        f"  database  {format_size(done.before.total)} -> {format_size(done.after.total)}" + _space(done)
-    )
+        click.echo("  inline    " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(stays.items())))
+    click.echo(f"  database  {format_size(done.before.total)} -> {format_size(done.after.total)}" + _space(done))
     click.echo(
         f"  time      {report.elapsed_s:.2f} s, longest write transaction {report.longest_transaction_s * 1000:.0f} ms"
     )
@@ -129,8 +123,4 @@ def _print(place: config.Place, done: OffloadPass, *, dry_run: bool) -> None:
 def _space(done: OffloadPass) -> str:
     if done.vacuum is not None:
         return f" (vacuumed, {done.vacuum.method})"
-    return (
-        f" ({format_size(done.after.free)} free inside; `ocblob vacuum` gives it back)"
-        if done.after.free
-        else ""
-    )
+    return f" ({format_size(done.after.free)} free inside; `ocblob vacuum` gives it back)" if done.after.free else ""

@@ -20,7 +20,7 @@ from ocblob.units import parse_age, parse_size
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType[int]):
     """`200MB`, `1.5GiB`, `8192`."""
 
     name = "size"
@@ -33,7 +33,7 @@ class SizeType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class AgeType(click.ParamType):
+class AgeType(click.ParamType[float]):
     """`30d`, `12h`."""
 
     name = "age"

@@ -40,9 +40,7 @@ def command(
     del verbose
     kind = mime or mimetypes.guess_type(getattr(file, "name", ""))[0] or "application/octet-stream"
     if reference_text(kind, Ref("0" * 64, 0)) is None:
-        raise UsageError(
-            f"--mime {kind}: no placeholder exists for this image type, so no ref can stand for it"
-        )
+        raise UsageError(f"--mime {kind}: no placeholder exists for this image type, so no ref can stand for it")
     database = _registered(db) if db else None
     store, created = BlobStore.create(store_place.url)
     with store:

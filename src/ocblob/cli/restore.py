@@ -62,7 +62,8 @@ def command(
     elif not quiet:
         click.echo(f"{'would restore' if dry_run else 'restore'}  {place.url}")
         click.echo(
-            f"  put back  {report.refs_restored:,} attachments into {report.cells_restored:,} cells, {format_size(report.size)}"
+            f"  put back  {report.refs_restored:,} attachments into {report.cells_restored:,} cells,"
+            f" {format_size(report.size)}"
         )
         for reason, count in sorted(report.unresolved.items()):
             click.echo(f"  {reason:<9} {count:,} refs stay as they are")

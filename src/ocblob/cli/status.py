@@ -5,9 +5,9 @@ import contextlib
 import click
 
 from ocblob import config
+from ocblob.cells import Scope
 from ocblob.cli.main import EXIT_SIZE_WARNING
 from ocblob.cli.options import print_json, progress_bar, standard_options, table_option
-from ocblob.cells import Scope
 from ocblob.errors import StoreNotFoundError
 from ocblob.marks import REF_CELL_BYTES_MIN
 from ocblob.offload import MIN_CHARS
@@ -19,9 +19,7 @@ from ocblob.units import format_size
 
 @click.command()
 @table_option
-@click.option(
-    "--check", "check_size", is_flag=True, help="Exit with 4 if the database is over a warning threshold."
-)
+@click.option("--check", "check_size", is_flag=True, help="Exit with 4 if the database is over a warning threshold.")
 @standard_options
 @click.pass_context
 def command(
@@ -78,6 +76,7 @@ def _print(found: Status, *, verbose: bool) -> None:
         return
     click.echo(f"store     {found.store}")
     click.echo(
-        f"  {found.store_blobs:,} blobs, {format_size(found.store_size)}, {format_size(found.store_stored_size)} at rest;"
+        f"  {found.store_blobs:,} blobs, {format_size(found.store_size)},"
+        f" {format_size(found.store_stored_size)} at rest;"
         f" dedup saves {format_size(found.dedup_saved)} for this database"
     )

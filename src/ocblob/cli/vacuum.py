@@ -50,7 +50,8 @@ def command(
         before, after = report.before, report.after
         click.echo(f"{'would vacuum' if dry_run else 'vacuum'}  {place.url} ({report.method})")
         click.echo(
-            f"  before  file {format_size(before.file)}, WAL {format_size(before.wal)}, free inside {format_size(before.free)}"
+            f"  before  file {format_size(before.file)}, WAL {format_size(before.wal)},"
+            f" free inside {format_size(before.free)}"
         )
         if not dry_run:
             click.echo(f"  after   file {format_size(after.file)}, WAL {format_size(after.wal)}")

@@ -23,9 +23,7 @@ def profile_of(tables: Mapping[str, frozenset[str]], named: Iterable[str] = ()) 
         sessions = detected.session_table if detected else None
         return HostProfile(detected.name if detected else NAME, columns, session_table=sessions)
     if detected is None:
-        raise UsageError(
-            "this is no database of a known host", hint="name the cells with --table table:column"
-        )
+        raise UsageError("this is no database of a known host", hint="name the cells with --table table:column")
     return detected
 
 
@@ -36,6 +34,4 @@ def _column(name: str, detected: HostProfile | None) -> Column:
     column = Column(match["table"], match["column"])
     known = (*detected.columns, *detected.counted) if detected else ()
     # A column the host profile knows keeps what is known of its sessions and times.
-    return next(
-        (other for other in known if (other.table, other.column) == (column.table, column.column)), column
-    )
+    return next((other for other in known if (other.table, other.column) == (column.table, column.column)), column)

@@ -9,12 +9,9 @@ from typing import Final
 _HEAD: Final = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\xe2\xe3\n%"
 """The second line says that the file is binary; four bytes would do, six put the marker at 18."""
 
-_PAGE: Final = (
-    b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 324 108]/Resources<</Font<</F1 4 0 R>>>>/Contents 5 0 R>>"
-)
+_PAGE: Final = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 324 108]/Resources<</Font<</F1 4 0 R>>>>/Contents 5 0 R>>"
 _WORDS: Final = (
-    b"BT /F1 14 Tf 24 66 Td 20 TL "
-    b"(This attachment was moved out by ocblob.) Tj T* (Run: ocblob restore) Tj ET"
+    b"BT /F1 14 Tf 24 66 Td 20 TL (This attachment was moved out by ocblob.) Tj T* (Run: ocblob restore) Tj ET"
 )
 _OBJECTS: Final = tuple(
     b"%d 0 obj\n%b\nendobj\n" % (number, content)

@@ -21,6 +21,4 @@ def build(marker: bytes) -> bytes:
     size = len(_PAD) + len(marker)
     even = b"\0" * (size % 2)  # a chunk is padded to even; its size does not count the pad
     riff_size = len(_BODY) + 4 + size + len(even)
-    return b"".join(
-        (b"RIFF", riff_size.to_bytes(4, "little"), _BODY, size.to_bytes(4, "little"), _PAD, marker, even)
-    )
+    return b"".join((b"RIFF", riff_size.to_bytes(4, "little"), _BODY, size.to_bytes(4, "little"), _PAD, marker, even))

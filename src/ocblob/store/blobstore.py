@@ -1,4 +1,4 @@
-"""`BlobStore`: one store, opened. It owns where things are; reading and writing stand in files of their own."""
+"""`BlobStore`: one store, opened. It owns where things are; reading and writing have files of their own."""
 
 import contextlib
 import io
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from ocblob.backends import local_path
 from ocblob.backends.local import LocalBackend
@@ -24,7 +24,7 @@ from ocblob.errors import (
 from ocblob.filesystem import make_private_directory
 from ocblob.store import layout
 from ocblob.store.catalog import Catalog, State
-from ocblob.store.reader import Reader
+from ocblob.store.reader import BlobStream, Reader
 from ocblob.store.registry import Registry
 from ocblob.store.writer import Stored, Writer
 
@@ -58,16 +58,14 @@ class BlobStore:
 
     @classmethod
     def create(cls, url: str | os.PathLike[str]) -> tuple["BlobStore", bool]:
-        """Open a store, or make it; the flag says that it is new. A directory with other things in it is refused."""
+        """Open a store, or make it; the flag says that it is new. A directory with other things is refused."""
         backend = _connect(os.fspath(url))
         with contextlib.suppress(StoreNotFoundError):
             return cls.open(url), False
         root = backend.root
         try:
             if root.exists() and (not root.is_dir() or _foreign(root)):
-                raise StoreError(
-                    f"{root} is there, is no blob store, and is not empty", hint="name another --store"
-                )
+                raise StoreError(f"{root} is there, is no blob store, and is not empty", hint="name another --store")
             make_private_directory(root)
             for key in [*(f"{layout.OBJECTS}{byte:02x}" for byte in range(256)), layout.STAGING.rstrip("/")]:
                 make_private_directory(backend.path(key))
@@ -104,9 +102,7 @@ class BlobStore:
         """Begin to put blobs; use it as a context manager."""
         if not self._writable:
             raise StoreUnavailableError(f"{self.url}: no permission to write")
-        return Writer(
-            self._backend, self.catalog, self.reader, self._backend.path(layout.STAGING.rstrip("/"))
-        )
+        return Writer(self._backend, self.catalog, self.reader, self._backend.path(layout.STAGING.rstrip("/")))
 
     def put(self, chunks: Iterable[bytes]) -> Stored:
         """Put one blob; durable when it returns. For many, keep a `writer`."""
@@ -123,7 +119,7 @@ class BlobStore:
         chunks = list(self.chunks(digest))
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def open_blob(self, digest: str) -> io.BufferedReader:
+    def open_blob(self, digest: str) -> "io.BufferedReader[BlobStream]":
         """A seekable stream; verified by digest when it is read from beginning to end."""
         stream = io.BufferedReader(self.reader.open(digest), buffer_size=64 * 1024)
         self._note_use(digest)
@@ -134,13 +130,11 @@ class BlobStore:
         return self.reader.find(digest) is not None
 
     def objects(self) -> Iterator[tuple[str, int]]:
-        """Digest and stored size of every object in the order of digests; a 256th of them in memory at a time."""
+        """Digest and stored size of every object, ordered; a 256th of them in memory at a time."""
         for byte in range(256):
             listed = self._backend.scan(f"{layout.OBJECTS}{byte:02x}/")
             yield from sorted(
-                (layout.digest_of_key(stat.key), stat.stored_size)
-                for stat in listed
-                if layout.digest_of_key(stat.key)
+                (layout.digest_of_key(stat.key), stat.stored_size) for stat in listed if layout.digest_of_key(stat.key)
             )
 
     def header(self, digest: str) -> ObjectHeader:
@@ -175,7 +169,7 @@ class BlobStore:
                 self._catalog.close()
                 self._catalog = None
 
-    def __enter__(self) -> "BlobStore":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -209,14 +203,12 @@ def _connect(url: str) -> LocalBackend:
     path = local_path(url)
     if path is None:
         raise UsageError(f"{url}: this version keeps stores in local directories only")
-    return LocalBackend(Path(os.path.abspath(path)))
+    return LocalBackend(path.absolute())
 
 
 def _foreign(root: Path) -> list[str]:
     """What lies in a directory that a half-made store would not have there."""
     ours = {"objects", "staging", layout.CATALOG_FILE}
     return [
-        entry.name
-        for entry in root.iterdir()
-        if entry.name not in ours and not entry.name.startswith(".store.json.")
+        entry.name for entry in root.iterdir() if entry.name not in ours and not entry.name.startswith(".store.json.")
     ]

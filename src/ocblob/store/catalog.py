@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -94,9 +94,7 @@ class Catalog:
             self._db = apsw.Connection(str(path), flags=flags)
             self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
             if not read_only:
-                self._db.execute(
-                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON"
-                ).fetchall()
+                self._db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON").fetchall()
                 self._create(store_id)
 
     def _create(self, store_id: str) -> None:
@@ -226,17 +224,9 @@ class Catalog:
         return self._db.execute(sql, bindings).get
 
 
-def _blob_row(row: tuple[object, ...]) -> BlobRow:
+def _blob_row(row: tuple[Any, ...]) -> BlobRow:
     digest, size, stored_size, state, since, used_at, generation = row
-    return BlobRow(
-        str(digest).lower(),
-        int(size),
-        int(stored_size),
-        State(state),
-        int(since),
-        int(used_at),
-        str(generation),
-    )  # type: ignore[call-overload]
+    return BlobRow(digest.lower(), size, stored_size, State(state), since, used_at, generation)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ocblob.backends.base import Backend
-from ocblob.digest import HASH_NAME
+from ocblob.digest import HASH_NAME, is_digest
 from ocblob.errors import ObjectNotFoundError, StoreFormatError, StoreNotFoundError
 
 STORE_KEY: Final = "store.json"
@@ -60,7 +60,7 @@ def trash_key(generation: str, digest: str) -> str:
 def digest_of_key(key: str) -> str:
     """The digest in the key of a live or condemned blob; empty if it is another file."""
     digest = "".join(key.split("/")[-2:])
-    return digest if len(digest) == 64 and not set(digest) - set("0123456789abcdef") else ""
+    return digest if is_digest(digest) else ""
 
 
 def read_identity(backend: Backend) -> StoreIdentity:

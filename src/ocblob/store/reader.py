@@ -83,11 +83,10 @@ class Reader:
         try:
             tombstone = get_json(self._backend, f"{TOMBSTONES}{digest}.json")
         except ObjectNotFoundError:
-            raise BlobMissingError(
-                f"blob {digest} is not in the store {self._backend.url}", digest=digest
-            ) from None
+            raise BlobMissingError(f"blob {digest} is not in the store {self._backend.url}", digest=digest) from None
+        policy, when = tombstone.get("policy", "policy"), tombstone.get("when", "an unknown day")
         raise BlobExpiredError(
-            f"blob {digest} was dropped by {tombstone.get('policy', 'policy')} on {tombstone.get('when', 'an unknown day')}",
+            f"blob {digest} was dropped by {policy} on {when}",
             digest=digest,
             tombstone=tombstone,
         )
@@ -102,7 +101,7 @@ class Reader:
         """The trash's generations, newest first."""
         if isinstance(self._backend, LocalBackend):
             with contextlib.suppress(FileNotFoundError):
-                return sorted(os.listdir(self._backend.path(TRASH.rstrip("/"))), reverse=True)
+                return sorted((entry.name for entry in self._backend.path(TRASH.rstrip("/")).iterdir()), reverse=True)
             return []
         return sorted({stat.key.split("/")[1] for stat in self._backend.scan(TRASH)}, reverse=True)
 
@@ -196,15 +195,11 @@ class BlobStream(io.RawIOBase):
         expected = min(codec.FRAME_BYTES, self.size - index * codec.FRAME_BYTES)
         frame = codec.read_frame(self._source, self._table, index, digest=self._digest)
         if len(frame) != expected:
-            raise BlobCorruptError(
-                f"object {self._digest} has a frame of {len(frame)} bytes", digest=self._digest
-            )
+            raise BlobCorruptError(f"object {self._digest} has a frame of {len(frame)} bytes", digest=self._digest)
         self._index, self._frame = index, frame
         if self._hasher is None or index * codec.FRAME_BYTES != self._hashed:
             return
         self._hasher.update(frame)
         self._hashed += len(frame)
         if self._hashed == self.size and self._hasher.hexdigest() != self._digest:
-            raise BlobCorruptError(
-                f"object {self._digest} hashes to {self._hasher.hexdigest()}", digest=self._digest
-            )
+            raise BlobCorruptError(f"object {self._digest} hashes to {self._hasher.hexdigest()}", digest=self._digest)

@@ -70,6 +70,4 @@ class Registry:
 
 
 def _database(value: dict[str, object]) -> RegisteredDatabase:
-    return RegisteredDatabase(
-        str(value["id"]), str(value["url"]), str(value["host"]), int(str(value["registered_at"]))
-    )
+    return RegisteredDatabase(str(value["id"]), str(value["url"]), str(value["host"]), int(str(value["registered_at"])))

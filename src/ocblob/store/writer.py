@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from ocblob import codec
 from ocblob.backends.base import Backend
@@ -125,7 +125,7 @@ class Writer:
         shutil.rmtree(self._staging, ignore_errors=True)
         self._claims.release()
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -165,7 +165,7 @@ class Writer:
                 file.flush()
                 # A bug in any codec must not cost a user's bytes: what lies there is what counts.
                 with path.open("rb", buffering=0) as back:
-                    size = sum(len(chunk) for chunk in codec.decode(back, digest=header.digest))  # type: ignore[arg-type]
+                    size = sum(len(chunk) for chunk in codec.decode(back, digest=header.digest))
                 if size != header.size:
                     raise StageError(f"blob {header.digest} reads back as {size} bytes, not {header.size}")
                 fsync_fd(file.fileno())

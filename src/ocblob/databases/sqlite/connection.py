@@ -63,15 +63,11 @@ def translated(path: Path) -> Iterator[None]:
             f"{path} is locked by another process: {error}", hint="try again, or stop what holds it"
         ) from error
     except apsw.NotADBError as error:
-        raise DatabaseUnsupportedError(
-            f"{path} is not a SQLite database, or is encrypted: {error}"
-        ) from error
+        raise DatabaseUnsupportedError(f"{path} is not a SQLite database, or is encrypted: {error}") from error
     except apsw.CorruptError as error:
         raise DatabaseError(f"{path} is damaged: {error}", hint="sqlite3's .recover may help") from error
     except apsw.FullError as error:
-        raise DatabaseError(
-            f"{path}: the disk is full; nothing was changed by the last transaction"
-        ) from error
+        raise DatabaseError(f"{path}: the disk is full; nothing was changed by the last transaction") from error
     except apsw.Error as error:
         raise DatabaseError(f"{path}: {error}") from error
 

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import apsw
 
@@ -52,7 +52,7 @@ class SQLiteDatabase:
             self._db.close()
             self._writer.close()
 
-    def __enter__(self) -> "SQLiteDatabase":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -63,9 +63,7 @@ class SQLiteDatabase:
         if self._schema is None:
             with translated(self.path):
                 names = self._rows("SELECT name FROM pragma_table_list WHERE schema='main' AND type='table'")
-                columns = {
-                    str(name): self._rows("SELECT name FROM pragma_table_info(?)", name) for (name,) in names
-                }
+                columns = {str(name): self._rows("SELECT name FROM pragma_table_info(?)", name) for (name,) in names}
             self._schema = {
                 name: frozenset(str(column) for (column,) in found)
                 for name, found in columns.items()
@@ -76,9 +74,7 @@ class SQLiteDatabase:
     def check_column(self, column: Column) -> None:
         """Refuse views, virtual tables, tables without rowid, and what is not there."""
         with translated(self.path):
-            found = self._rows(
-                "SELECT type, wr FROM pragma_table_list WHERE schema='main' AND name=?", column.table
-            )
+            found = self._rows("SELECT type, wr FROM pragma_table_list WHERE schema='main' AND name=?", column.table)
             generated = self._rows(
                 "SELECT hidden FROM pragma_table_xinfo(?) WHERE name=? AND hidden>1",
                 column.table,
@@ -88,9 +84,7 @@ class SQLiteDatabase:
             raise DatabaseUnsupportedError(f"{self.path} has no table {column.table}")
         ((kind, without_rowid),) = found
         if kind != "table":
-            raise DatabaseUnsupportedError(
-                f"{column.table} in {self.path} is a {kind}; only tables have cells to swap"
-            )
+            raise DatabaseUnsupportedError(f"{column.table} in {self.path} is a {kind}; only tables have cells to swap")
         if without_rowid:
             raise DatabaseUnsupportedError(
                 f"{column.table} in {self.path} is a WITHOUT ROWID table; its cells cannot be read in pieces"
@@ -174,9 +168,7 @@ class SQLiteDatabase:
         for table, columns in self.tables().items():
             content = "+".join(f"coalesce(octet_length({quote(column)}),0)" for column in sorted(columns))
             with translated(self.path):
-                ((rows, size),) = self._rows(
-                    f"SELECT count(*), coalesce(sum({content}),0) FROM {quote(table)}"
-                )
+                ((rows, size),) = self._rows(f"SELECT count(*), coalesce(sum({content}),0) FROM {quote(table)}")
             found[table] = (int(str(rows)), int(str(size)))
         return found
 
@@ -246,9 +238,7 @@ class SQLiteDatabase:
         except (apsw.ConstraintError, apsw.TooBigError, OcblobError) as error:
             # This cell's own trouble; the others go on. Anything else is the database's and ends the pass.
             self._writer.execute("ROLLBACK TO edit; RELEASE edit").fetchall()
-            return EditResult(
-                edit, None, error if isinstance(error, OcblobError) else CellError(f"{cell}: {error}")
-            )
+            return EditResult(edit, None, error if isinstance(error, OcblobError) else CellError(f"{cell}: {error}"))
         self._writer.execute("RELEASE edit")
         return EditResult(edit, outcome)
 
@@ -264,9 +254,7 @@ class SQLiteDatabase:
 
     def _fill(self, edit: Edit) -> None:
         cell = edit.cell
-        with self._writer.blob_open(
-            "main", cell.column.table, cell.column.column, _rowid(cell), True
-        ) as blob:
+        with self._writer.blob_open("main", cell.column.table, cell.column.column, _rowid(cell), True) as blob:
             written = 0
             for chunk in edit.chunks():
                 blob.write(chunk)
@@ -288,9 +276,7 @@ class SQLiteDatabase:
         where, bindings = "", dict[str, object]()
         sessions = scope.session_table
         if (scope.sessions or scope.keep_newest) and not (column.session and sessions):
-            raise DatabaseUnsupportedError(
-                f"rows of {column.table} in {self.path} belong to no session that is known"
-            )
+            raise DatabaseUnsupportedError(f"rows of {column.table} in {self.path} belong to no session that is known")
         if scope.sessions:
             names = {f"session{i}": session for i, session in enumerate(scope.sessions)}
             where += f" AND {quote(column.session)} IN ({', '.join(f':{name}' for name in names)})"
@@ -310,9 +296,7 @@ class SQLiteDatabase:
                     f" WHERE {quote(sessions.updated)}>=:before)"
                 )
             else:
-                raise DatabaseUnsupportedError(
-                    f"rows of {column.table} in {self.path} have no time that is known"
-                )
+                raise DatabaseUnsupportedError(f"rows of {column.table} in {self.path} have no time that is known")
             bindings["before"] = scope.updated_before_ms
         return where, bindings
 

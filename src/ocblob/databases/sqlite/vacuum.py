@@ -101,8 +101,7 @@ def sizes(path: Path) -> FileSizes:
     resolved = path.resolve()
     with contextlib.closing(connect(resolved, read_only=True)) as db, translated(resolved):
         page_size, pages, free = (
-            int(str(db.execute(f"PRAGMA {name}").get))
-            for name in ("page_size", "page_count", "freelist_count")
+            int(str(db.execute(f"PRAGMA {name}").get)) for name in ("page_size", "page_count", "freelist_count")
         )
     return FileSizes(resolved.stat().st_size, _size(_wal(resolved)), page_size, pages, free)
 
@@ -123,7 +122,7 @@ def plan_vacuum(path: Path, *, method: Method = "auto") -> VacuumPlan:
     resolved = path.resolve()
     before = sizes(resolved)
     used = in_use(resolved)
-    chosen = method
+    chosen: Literal["swap", "in-place", "none"] = "in-place" if method == "in-place" else "swap"
     if method == "swap":
         _check_swap(resolved)
         if used:
@@ -143,7 +142,7 @@ def plan_vacuum(path: Path, *, method: Method = "auto") -> VacuumPlan:
             f"{resolved}: vacuum needs {room / 1e6:.0f} MB of room for a while, the disk has {available / 1e6:.0f} MB"
         )
     blocks = before.live / IN_PLACE_BYTES_PER_S if chosen == "in-place" else 0.0
-    return VacuumPlan(resolved, before, used, chosen, room, blocks)  # type: ignore[arg-type]
+    return VacuumPlan(resolved, before, used, chosen, room, blocks)
 
 
 def apply_vacuum(plan: VacuumPlan) -> VacuumReport:
