@@ -1,7 +1,7 @@
 """What an offload costs, beside `zstd -3`, SQLite's `VACUUM INTO` and a plain script on the same database.
 
-Prints one table per section, and all figures as JSON with `--json`. Each run has a fresh copy of the database;
-a small run of the same command comes first, so that "cold" means the database and not the program.
+Prints one table per section, and all figures as JSON with `--json`. Each run has a fresh copy of the database.
+A small run of the same command comes first, so that "cold" means the database and not the program.
 """
 
 from __future__ import annotations

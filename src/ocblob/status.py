@@ -112,10 +112,8 @@ def _v2_warnings(found: Status) -> list[str]:
     refs = sum(column.refs for column in found.columns if not column.offloaded)
     if not refs:
         return []
-    return [
-        f"{refs} refs are in tables of V2 sessions, where no hook of OpenCode resolves them;"
-        " `ocblob restore` puts them back"
-    ]
+    text = f"{refs} refs are in tables of V2 sessions, where no hook of OpenCode resolves them"
+    return [f"{text}; `ocblob restore` puts them back"]
 
 
 def _column_status(  # noqa: PLR0913, PLR0917

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -92,15 +92,17 @@ class Writer:
         by_digest = {want.digest: want for want in wanted}
         jobs: dict[str, Future[Stored]] = {}
         known: dict[str, Stored] = {}
+        shared: set[str] = set()
         for digest, claimed in self._claims.claim(by_digest).items():
             if claimed.verified and claimed.row is not None:
                 known[digest] = Stored(digest, claimed.row.size, claimed.row.stored_size, new=False)
             elif digest in self._inflight:
                 jobs[digest] = self._inflight[digest]
+                shared.add(digest)
             else:
                 jobs[digest] = self._pool.submit(self._ensure, by_digest[digest])
                 self._inflight[digest] = jobs[digest]
-        return Batch(self, known, jobs)
+        return Batch(self, known, jobs, shared)
 
     def put(self, chunks: Iterable[bytes]) -> Stored:
         """Put one blob whose digest is not known yet. Durable when it returns."""
@@ -202,10 +204,14 @@ class Writer:
 class Batch:
     """The blobs of some rows, on their way into the store."""
 
-    def __init__(self, writer: Writer, known: dict[str, Stored], jobs: dict[str, Future[Stored]]) -> None:
+    def __init__(
+        self, writer: Writer, known: dict[str, Stored], jobs: dict[str, Future[Stored]], shared: set[str]
+    ) -> None:
         self._writer = writer
         self._known = known
         self._jobs = jobs
+        self._shared = shared
+        """Jobs of an earlier batch: it is finished first, and counts them."""
 
     def finish(self) -> Receipt:
         """Wait until every blob is durable and in the catalog.
@@ -217,7 +223,8 @@ class Batch:
         failed: dict[str, OcblobError] = {}
         for digest, job in self._jobs.items():
             try:
-                stored[digest] = job.result()
+                done = job.result()
+                stored[digest] = replace(done, new=False) if digest in self._shared else done
             except (CellError, StageError, BlobCorruptError) as error:
                 self._writer.forget(digest)
                 failed[digest] = error
