@@ -55,9 +55,7 @@ def large_pdf(seed: int, size: int, number: int) -> Attachment:
     full, rest = divmod(size, page_size)
     heights = [SCAN_PIXELS[1]] * full + [max(8, SCAN_PIXELS[1] * rest // page_size)]
     pages = [_photo(rng, SCAN_PIXELS[0], height, sharp=True) for height in heights]
-    return Attachment(
-        "pdf", f"scan-{number}.pdf", _with_comment("pdf", _pdf(pages, quality=90), f"copy {number}")
-    )
+    return Attachment("pdf", f"scan-{number}.pdf", _with_comment("pdf", _pdf(pages, quality=90), f"copy {number}"))
 
 
 @cache
@@ -76,18 +74,14 @@ def _drawn(seed: int, kind: str, step: int, variant: int) -> bytes:
 
 @lru_cache(maxsize=4)
 def _noise(width: int, height: int) -> Image.Image:
-    return Image.frombytes(
-        "RGB", (width, height), random.Random(width * height).randbytes(width * height * 3)
-    )
+    return Image.frombytes("RGB", (width, height), random.Random(width * height).randbytes(width * height * 3))
 
 
 def _photo(rng: random.Random, width: int, height: int, *, sharp: bool) -> Image.Image:
     """Draw a coloured gradient under noise: as hard to compress as a photo of that quality."""
     if sharp:  # one noise image serves all pages, shifted: drawing it is the slow part
         noise = _noise(*SCAN_PIXELS)
-        noise = ImageChops.offset(noise, rng.randrange(width), rng.randrange(height)).crop(
-            (0, 0, width, height)
-        )
+        noise = ImageChops.offset(noise, rng.randrange(width), rng.randrange(height)).crop((0, 0, width, height))
     else:
         coarse = (max(1, width // 2), max(1, height // 2))
         noise = Image.frombytes("RGB", coarse, rng.randbytes(coarse[0] * coarse[1] * 3))
@@ -108,9 +102,7 @@ def _screenshot(rng: random.Random, size: int) -> bytes:
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(13)
     for line in range(height // 18):
-        text = " ".join(
-            f"{rng.getrandbits(rng.randrange(8, 40)):x}" for _ in range(rng.randrange(0, width // 120))
-        )
+        text = " ".join(f"{rng.getrandbits(rng.randrange(8, 40)):x}" for _ in range(rng.randrange(0, width // 120)))
         draw.text((12 + 24 * rng.randrange(4), 4 + line * 18), text, fill=rng.randrange(1 << 24), font=font)
     side = int((max(0, size - width * height // 18) / 2.4) ** 0.5)
     if side:

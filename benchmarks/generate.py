@@ -56,16 +56,10 @@ class Profile:
 
 TINY = Profile(parts=700, session_parts=60, small_bytes=1_300_000, largest_step=3)
 PROFILES = {
-    "seed": Profile(
-        parts=52_000, session_parts=130, small_bytes=127_000_000, largest_step=7, large=(52_000_000,) * 5
-    ),
-    "demo": Profile(
-        parts=9_400, session_parts=130, small_bytes=45_000_000, largest_step=7, large=(12_000_000,) * 2
-    ),
+    "seed": Profile(parts=52_000, session_parts=130, small_bytes=127_000_000, largest_step=7, large=(52_000_000,) * 5),
+    "demo": Profile(parts=9_400, session_parts=130, small_bytes=45_000_000, largest_step=7, large=(12_000_000,) * 2),
     "tiny": TINY,
-    "giant": Profile(
-        TINY.parts, TINY.session_parts, TINY.small_bytes, TINY.largest_step, giant_bytes=525_000_000
-    ),
+    "giant": Profile(TINY.parts, TINY.session_parts, TINY.small_bytes, TINY.largest_step, giant_bytes=525_000_000),
 }
 
 
@@ -150,9 +144,7 @@ def _attachments(plan: Profile, seed: int, summary: Summary) -> Iterator[Placed]
         spent += len(attachment.data)
 
 
-def _write_sessions(
-    host: Host, plan: Profile, files: Iterator[tuple[float, Attachment]], rng: random.Random
-) -> None:
+def _write_sessions(host: Host, plan: Profile, files: Iterator[tuple[float, Attachment]], rng: random.Random) -> None:
     """Write sessions until there are enough parts; files come as fast as the log of events grows."""
     unlogged_parts = int(plan.parts * UNLOGGED_SHARE)
     waiting = next(files, None)
@@ -181,9 +173,7 @@ def _write_giant(host: Host, size: int, rng: random.Random) -> None:
     """Write one file part of `size` decoded bytes, streamed into a TEXT cell made at its full length."""
     session = Session(host, rng, parent=None, logged=True)
     message = session.user_message()
-    head = (
-        b'{"type":"file","mime":"application/pdf","filename":"giant.pdf","url":"data:application/pdf;base64,'
-    )
+    head = b'{"type":"file","mime":"application/pdf","filename":"giant.pdf","url":"data:application/pdf;base64,'
     tail = b'"}'
     length = len(head) + 4 * ((size + 2) // 3) + len(tail)
     rowid = session.insert_part(message, f"CAST(zeroblob({length}) AS TEXT)")

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import zstandard
+
 from ocblob import Resolver
 
 BLOB_SIZE = 1 << 20

@@ -144,9 +144,7 @@ class Session:
         self._permission = RUN_PERMISSION if rng.random() < 0.3 else None
         self._insert()
         if logged:
-            host.connection.execute(
-                "INSERT INTO event_sequence (aggregate_id, seq) VALUES (?, 0)", (self.id,)
-            )
+            host.connection.execute("INSERT INTO event_sequence (aggregate_id, seq) VALUES (?, 0)", (self.id,))
         self._event("session.created.1", {"sessionID": self.id, "info": self._current()})
 
     def _insert(self) -> None:
@@ -265,9 +263,7 @@ class Session:
         self._insert_part(self.host.new_id("prt"), message_id, self.host.tick(), expression, ())
         return self.host.connection.last_insert_rowid()
 
-    def _insert_part(
-        self, part_id: str, message: str, created: int, data: str, values: tuple[str, ...]
-    ) -> None:
+    def _insert_part(self, part_id: str, message: str, created: int, data: str, values: tuple[str, ...]) -> None:
         self.parts += 1
         self.host.parts += 1
         self.host.connection.execute(

@@ -31,7 +31,9 @@ READ_BYTES: Final = FRAME_PACKED_BYTES_MAX + 1024
 _SKIPPABLE: Final = 0x184D2A5E
 """The magic of the skippable frames; the seekable format prescribes this one for its table."""
 _HEADER: Final = struct.Struct("<II8sQ32s16sQ")
-"""Skippable magic, length of the rest, our magic, version, digest, nonce, size; a CRC-32 of these follows."""
+"""Skippable magic, length of the rest, our magic, version, digest, nonce, size; a CRC-32 of these follows.
+
+The header has this length and this CRC in every version: a flipped bit must not look like a later version."""
 _CRC: Final = struct.Struct("<I")
 _MAGIC: Final = b"ocblob\r\n"
 _TABLE_ENTRY: Final = struct.Struct("<II")
@@ -84,10 +86,10 @@ def parse_header(data: bytes, *, digest: str = "") -> ObjectHeader:
     magic, rest, ours, version, found, nonce, size = _HEADER.unpack_from(data)
     if (magic, rest, ours) != (_SKIPPABLE, HEADER_BYTES - 8, _MAGIC):
         raise BlobCorruptError(f"object {digest} does not begin as an object", digest=digest)
-    if version != VERSION:
-        raise StoreFormatError(f"object {digest} has format version {version}; this ocblob reads version {VERSION}")
     if _CRC.unpack_from(data, _HEADER.size) != (zlib.crc32(data[: _HEADER.size]),):
         raise BlobCorruptError(f"object {digest} has a damaged header", digest=digest)
+    if version != VERSION:
+        raise StoreFormatError(f"object {digest} has format version {version}; this ocblob reads version {VERSION}")
     if digest and found.hex() != digest:
         raise BlobCorruptError(f"object {digest} says that it is {found.hex()}", digest=digest)
     return ObjectHeader(found.hex(), size, nonce)

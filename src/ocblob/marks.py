@@ -46,10 +46,11 @@ class Marks:
 
     def totals(self) -> tuple[int, int, int]:
         """Digests, their bytes, and the bytes of all refs together."""
-        ((digests, unique, named),) = self._db.execute(
-            "SELECT count(*), coalesce(sum(size),0), coalesce(sum(size*refs),0) FROM mark"
-        )
-        return int(digests), int(unique), int(named)
+        digests = unique = named = 0
+        # Users can forge refs of any size: the sums are not left to 64 bits.
+        for size, refs in self._db.execute("SELECT size, refs FROM mark"):
+            digests, unique, named = digests + 1, unique + size, named + size * refs
+        return digests, unique, named
 
     def close(self) -> None:
         """Drop the temporary file."""

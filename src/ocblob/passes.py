@@ -19,7 +19,7 @@ from ocblob.databases.sqlite.vacuum import (
     plan_vacuum,
     sizes,
 )
-from ocblob.errors import DatabaseLockedError, DatabaseUnsupportedError, UsageError
+from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError, UsageError
 from ocblob.hosts.base import HostProfile
 from ocblob.hosts.detect import profile_of
 from ocblob.offload import OffloadReport, offload, plan_offloads
@@ -116,13 +116,15 @@ def offload_pass(  # noqa: PLR0913
         with store:
             if created:
                 say(f"created a blob store at {store.url}")
-            store.registry.register(at.database.url, host=at.profile.name)
+            store.registry.register(at.database.url, host=at.profile.name, tables=tables)
             report = offload(at.database, store, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
     vacuumed, skipped = None, ""
     if vacuum == "always":
+        # What was offloaded is offloaded: its report must not be lost to a vacuum that cannot be had now.
         try:
-            vacuumed = apply_vacuum(plan_vacuum(path))
-        except DatabaseLockedError as error:
+            vacuumed = vacuum_pass(path, method="auto", force=False, dry_run=False, say=say)
+            skipped = vacuumed.note
+        except DatabaseError as error:
             skipped = str(error)
     return OffloadPass(report, before, sizes(path), store.url, created, vacuumed, skipped)
 
@@ -144,7 +146,7 @@ def restore_pass(  # noqa: PLR0913
         used = path.is_file() and not dry_run and in_use(path)
         with opened(place, tables=tables, write=not dry_run) as at:
             if not dry_run:
-                store.registry.register(at.database.url, host=at.profile.name)
+                store.registry.register(at.database.url, host=at.profile.name, tables=tables)
             chosen = scope(at.profile)
             return restore(
                 at.database,

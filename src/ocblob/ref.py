@@ -22,10 +22,13 @@ MARKER_BASE64: Final = b"b2NibG9iLzEg"
 PLACEHOLDER_BYTES_MAX: Final = 8 * 1024
 """A placeholder with a preview in it; without one it stays below 2 KiB."""
 
+SIZE_MAX: Final = 2**53 - 1
+"""Bytes; what JavaScript counts exactly. A marker with a larger size is no ref."""
+
 REF_CHARS_MAX: Final = (PLACEHOLDER_BYTES_MAX + 2) // 3 * 4
 
 _LINE = re.compile(
-    rb"ocblob/1 (?P<digest>[0-9a-f]{64}) (?P<size>0|[1-9][0-9]{0,18})"
+    rb"ocblob/1 (?P<digest>[0-9a-f]{64}) (?P<size>0|[1-9][0-9]{0,15})"
     rb"(?P<pairs>(?: [a-z][a-z0-9_-]*=[!-~]*)*)\n"
 )
 
@@ -41,7 +44,7 @@ class Ref:
     """Further `key=value` pairs in their order; unknown ones are kept."""
 
     def __post_init__(self) -> None:
-        if not is_digest(self.digest) or self.size < 0:
+        if not is_digest(self.digest) or not 0 <= self.size <= SIZE_MAX:
             raise ValueError(f"not a ref: {self.digest!r}, {self.size}")
 
     @property
@@ -62,7 +65,7 @@ def parse_placeholder(data: bytes) -> Ref | None:
     if at < 0 or at % 3 or data.find(MARKER, at + 1) >= 0:
         return None
     match = _LINE.match(data, at)
-    if match is None:
+    if match is None or int(match["size"]) > SIZE_MAX:
         return None
     pairs = tuple(_pair(item) for item in match["pairs"].decode("ascii").split())
     return Ref(match["digest"].decode("ascii"), int(match["size"]), pairs)

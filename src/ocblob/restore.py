@@ -110,8 +110,9 @@ def restore(  # noqa: PLR0913
                 try:
                     plan = _plan(cells, cell, store, report, database)
                 except CellError as error:
-                    report.failed += 1
-                    report.problem(database.label(cell), error)
+                    if database.find_again(cell):
+                        report.failed += 1
+                        report.problem(database.label(cell), error)
                     continue
                 progress(cell.size)
                 if plan is None:
@@ -128,7 +129,7 @@ def restore(  # noqa: PLR0913
         restorer.flush(cells)
     if report.cells_restored and not dry_run:
         database.flush()
-    report.longest_transaction_s = getattr(database, "longest_transaction_s", 0.0)
+    report.longest_transaction_s = database.longest_transaction_s
     report.elapsed_s = time.monotonic() - begun
     return report
 
@@ -167,7 +168,7 @@ def _may_hold_refs(reader: CellReader) -> bool:
 def _trouble(store: BlobStore, ref: Ref) -> tuple[str, str] | None:
     """Why a ref cannot be resolved: the reason's name and words. The whole blob is read for the answer."""
     try:
-        size = store.reader.verify(ref.digest).size
+        size = store.reader.verify(ref.digest)
     except BlobExpiredError as error:
         return "expired", str(error)
     except BlobCorruptError as error:
@@ -201,7 +202,7 @@ class _Restorer:
         self._dry_run = dry_run
         self._plans: list[RestorePlan] = []
         self._bytes = 0
-        self._stamp = database.stamp()
+        self._stamp = None if dry_run else database.stamp()
 
     def add(self, plan: RestorePlan, cells: Cells) -> None:
         if plan.size >= LARGE_CELL_BYTES:
@@ -222,7 +223,8 @@ class _Restorer:
                 self._count(plan)
         elif plans:
             self._swap(plans)
-        self._stamp = self._database.stamp()
+        if not self._dry_run:
+            self._stamp = self._database.stamp()
 
     def _swap(self, plans: list[RestorePlan]) -> None:
         edits = [self._edit(plan) for plan in plans]

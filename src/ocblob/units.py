@@ -1,6 +1,7 @@
 """Sizes and ages as people write them. MB is 10^6 bytes, MiB 2^20."""
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from ocblob.errors import UsageError
@@ -11,7 +12,7 @@ _SIZE_UNITS: Final = {
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 _AGE_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_NUMBER_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_NUMBER_UNIT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*")
 
 
 def parse_size(text: str) -> int:
@@ -19,7 +20,7 @@ def parse_size(text: str) -> int:
     match = _NUMBER_UNIT.fullmatch(text)
     if match is None or match[2].lower() not in _SIZE_UNITS:
         raise UsageError(f"{text!r} is no size; write it as 200MB, 1.5GiB or a number of bytes")
-    return int(float(match[1]) * _SIZE_UNITS[match[2].lower()])
+    return int(Decimal(match[1]) * _SIZE_UNITS[match[2].lower()])
 
 
 def parse_age(text: str) -> float:

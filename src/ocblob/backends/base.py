@@ -27,6 +27,9 @@ class Backend(Protocol):
     def put(self, key: str, data: BinaryIO, *, size: int) -> None:
         """Store `size` bytes. The object appears whole and durable, or not at all."""
 
+    def put_new(self, key: str, data: BinaryIO, *, size: int) -> bool:
+        """As `put`, but False and no change if there is such an object already."""
+
     def adopt(self, key: str, path: Path) -> None:
         """Make an fsynced local file the object `key`; the file is gone afterwards. Durable after `sync`."""
 

@@ -3,15 +3,21 @@
 An object appears by a rename of a whole, fsynced file. Directories are 0700, files 0600.
 """
 
+import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ocblob.backends.base import ObjectStat
 from ocblob.errors import BackendError, ObjectNotFoundError, StoreUnavailableError
 from ocblob.filesystem import PRIVATE_FILE_MODE, fsync_directory, fsync_fd, make_private_directory
+
+SYNCERS: Final = 8
+"""Directories fsynced at a time: file systems serve several for the price of one."""
 
 
 class LocalBackend:
@@ -48,6 +54,25 @@ class LocalBackend:
         finally:
             beside.unlink(missing_ok=True)
 
+    def put_new(self, key: str, data: BinaryIO, *, size: int) -> bool:
+        """A hard link appears only where nothing is; the name beside it goes away."""
+        target = self.path(key)
+        beside = f"{key}.new-{os.getpid()}-{os.urandom(4).hex()}"
+        self.put(beside, data, size=size)
+        try:
+            os.link(self.path(beside), target)
+        except FileExistsError:
+            return False
+        except OSError:
+            # No hard links on this file system: the race is as narrow as two calls.
+            if target.exists():
+                return False
+            self.path(beside).replace(target)
+        finally:
+            self.delete(beside)
+        self.sync([key])
+        return True
+
     def adopt(self, key: str, path: Path) -> None:
         """Rename; the file must be on the same file system."""
         target = self.path(key)
@@ -62,13 +87,10 @@ class LocalBackend:
 
     def sync(self, keys: Iterable[str]) -> None:
         """Fsync each directory that holds one of the keys, once."""
-        for directory in sorted({self.path(key).parent for key in keys}):
-            try:
-                fsync_directory(directory)
-            except FileNotFoundError:
-                continue  # what was in it moved away, and its parent's entry with it
-            except OSError as error:
-                raise _translate(error, directory) from error
+        directories = sorted({self.path(key).parent for key in keys})
+        with ThreadPoolExecutor(SYNCERS) as pool:
+            for _ in pool.map(_sync_directory, directories):
+                pass
 
     def sync_object(self, key: str) -> None:
         """Make an object durable that somebody else may have put a moment ago."""
@@ -94,6 +116,8 @@ class LocalBackend:
             found = path.stat()
         except OSError as error:
             raise _translate(error, path) from error
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectNotFoundError(f"{path}: not a file")
         return ObjectStat(key, found.st_size, found.st_mtime)
 
     def move(self, key: str, to: str) -> None:
@@ -125,8 +149,10 @@ class LocalBackend:
                         if entry.is_dir(follow_symlinks=False):
                             pending.append(key)
                         elif not entry.name.startswith("."):
-                            found = entry.stat(follow_symlinks=False)
-                            yield ObjectStat(key, found.st_size, found.st_mtime)
+                            # Gone since it was listed: the others are still there.
+                            with contextlib.suppress(FileNotFoundError):
+                                found = entry.stat(follow_symlinks=False)
+                                yield ObjectStat(key, found.st_size, found.st_mtime)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -139,8 +165,17 @@ def create_private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, flags, PRIVATE_FILE_MODE), "w+b")
 
 
+def _sync_directory(directory: Path) -> None:
+    try:
+        fsync_directory(directory)
+    except FileNotFoundError:
+        return  # what was in it moved away, and the directory too
+    except OSError as error:
+        raise _translate(error, directory) from error
+
+
 def _translate(error: OSError, path: Path) -> BackendError:
     reason = error.strerror or type(error).__name__
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return ObjectNotFoundError(f"{path}: {reason}")
     return StoreUnavailableError(f"{path}: {reason}")

@@ -28,6 +28,13 @@ class MemoryBackend:
             raise BackendError(f"{key}: got {len(held)} bytes instead of {size}")
         self._objects[key] = (held, time.time())
 
+    def put_new(self, key: str, data: BinaryIO, *, size: int) -> bool:
+        """Keep the bytes if there are none yet."""
+        if key in self._objects:
+            return False
+        self.put(key, data, size=size)
+        return True
+
     def adopt(self, key: str, path: Path) -> None:
         """Read the file and remove it."""
         with path.open("rb") as file:

@@ -59,11 +59,13 @@ def command(
         if rebuild:
             report = rebuild_catalog(store)
         else:
-            urls = [db] if db else [entry.url for entry in store.registry.databases()]
+            # A known host's profile names the cells; of other databases the registry tells which were named.
+            known = {entry.url: entry.tables if entry.host == "generic" else () for entry in store.registry.databases()}
             databases = []
-            for url in urls:
+            for url in [db] if db else known:
+                tables = known.get(str(config.database_path(config.Place(url, "")).resolve()), ())
                 try:
-                    at = stack.enter_context(opened(config.Place(url, "registered")))
+                    at = stack.enter_context(opened(config.Place(url, "registered"), tables=tables))
                 except (DatabaseError, UsageError) as error:
                     if db:
                         raise

@@ -114,6 +114,13 @@ class Database(Protocol):
     def table_sizes(self) -> dict[str, tuple[int, int]]:
         """Rows and bytes of content of every table; no cell is read."""
 
+    def find_again(self, cell: Cell) -> bool:
+        """Whether the row is still there."""
+
+    @property
+    def longest_transaction_s(self) -> float:
+        """How long the longest of our write transactions has taken, begin to commit."""
+
     def stamp(self) -> object:
         """A value that differs after anybody else has written. Take it before reading what will be swapped."""
 

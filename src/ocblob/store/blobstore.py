@@ -208,7 +208,6 @@ def _connect(url: str) -> LocalBackend:
 
 def _foreign(root: Path) -> list[str]:
     """What lies in a directory that a half-made store would not have there."""
-    ours = {"objects", "staging", layout.CATALOG_FILE}
-    return [
-        entry.name for entry in root.iterdir() if entry.name not in ours and not entry.name.startswith(".store.json.")
-    ]
+    ours, half_written = {"objects", "staging", layout.CATALOG_FILE}, (".store.json.", "store.json.new-")
+    names = (entry.name for entry in root.iterdir())
+    return [name for name in names if name not in ours and not name.startswith(half_written)]

@@ -66,15 +66,20 @@ class Claims:
         self._catalog.set_claims(rows, writer=self.writer, until=int(time.time()) + self._lease_s)
         return claimed
 
+    def check_standing(self, digests: Collection[str]) -> None:
+        """Raise `ClaimLostError` unless every claim still stands: as long as it does, no deleter begins."""
+        now = time.time()
+        for digest in digests:
+            if self._catalog.claimed_until(digest, writer=self.writer) <= now:
+                raise ClaimLostError(f"the claim on blob {digest} has ended before its row was written")
+
     def confirm(self, digests: Collection[str]) -> None:
         """Raise `ClaimLostError` unless every blob is live and every claim still stands."""
-        now = time.time()
         for digest in digests:
             row = self._catalog.get(digest)
             if row is None or row.state is not State.LIVE:
                 raise ClaimLostError(f"blob {digest} was taken away before its row was written")
-            if self._catalog.claimed_until(digest, writer=self.writer) <= now:
-                raise ClaimLostError(f"the claim on blob {digest} has ended before its row was written")
+        self.check_standing(digests)
 
     def release(self) -> None:
         """Drop this writer's claims, and what dead writers left."""
@@ -100,4 +105,6 @@ def begin_delete(catalog: Catalog, digest: str) -> bool:
 def finish_delete(catalog: Catalog, digest: str) -> None:
     """Forget a blob whose object is gone, durably."""
     with catalog.transaction():
-        catalog.remove(digest)
+        row = catalog.get(digest)
+        if row is not None and row.state is State.DELETING:
+            catalog.remove(digest)

@@ -80,16 +80,22 @@ def read_identity(backend: Backend) -> StoreIdentity:
 
 
 def create_identity(backend: Backend) -> StoreIdentity:
-    """Write a new store's `store.json`."""
+    """Write a new store's `store.json`; if another process was faster, its store is the store."""
     identity = StoreIdentity(uuid.uuid4().hex)
-    put_json(backend, STORE_KEY, {"format": FORMAT_VERSION, "id": identity.id, "hash": HASH_NAME})
-    return identity
+    data = _json({"format": FORMAT_VERSION, "id": identity.id, "hash": HASH_NAME})
+    if backend.put_new(STORE_KEY, io.BytesIO(data), size=len(data)):
+        return identity
+    return read_identity(backend)
 
 
 def put_json(backend: Backend, key: str, value: dict[str, object]) -> None:
     """Store a small JSON object, durably."""
-    data = (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")
+    data = _json(value)
     backend.put(key, io.BytesIO(data), size=len(data))
+
+
+def _json(value: dict[str, object]) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")
 
 
 def get_json(backend: Backend, key: str) -> dict[str, object]:

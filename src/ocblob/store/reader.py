@@ -58,26 +58,19 @@ class Reader:
             file.close()
             raise
 
-    def verify(self, digest: str) -> codec.ObjectHeader:
-        """Read the whole blob and forget it. Raises as `chunks` does."""
-        size = sum(len(chunk) for chunk in self.chunks(digest))
-        return codec.ObjectHeader(digest, size, b"")
+    def verify(self, digest: str) -> int:
+        """Read the whole blob and forget it; return its size. Raises as `chunks` does."""
+        return sum(len(chunk) for chunk in self.chunks(digest))
 
     def find(self, digest: str) -> str | None:
         """The key of the blob's object, live or in the trash; None if neither is there."""
-        try:
-            return self._backend.stat(object_key(digest)).key
-        except ObjectNotFoundError:
-            return self._find_in_trash(digest)
+        for key in self._places(digest):
+            with contextlib.suppress(ObjectNotFoundError):
+                return self._backend.stat(key).key
+        return None
 
     def _locate(self, digest: str) -> tuple[str, BinaryIO]:
-        key = object_key(digest)
-        with contextlib.suppress(ObjectNotFoundError):
-            return key, self._backend.open(key)
-        if trashed := self._find_in_trash(digest):
-            with contextlib.suppress(ObjectNotFoundError):
-                return trashed, self._backend.open(trashed)
-            # Revived between the two looks.
+        for key in self._places(digest):
             with contextlib.suppress(ObjectNotFoundError):
                 return key, self._backend.open(key)
         try:
@@ -91,11 +84,12 @@ class Reader:
             tombstone=tombstone,
         )
 
-    def _find_in_trash(self, digest: str) -> str | None:
+    def _places(self, digest: str) -> Iterator[str]:
+        """Where the object may be. The live place twice: a blob may be revived while we look through the trash."""
+        yield object_key(digest)
         for generation in self.generations():
-            with contextlib.suppress(ObjectNotFoundError):
-                return self._backend.stat(trash_key(generation, digest)).key
-        return None
+            yield trash_key(generation, digest)
+        yield object_key(digest)
 
     def generations(self) -> list[str]:
         """The trash's generations, newest first."""

@@ -4,8 +4,8 @@ A database is registered before its first row names a blob, durably.
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 
 from ocblob.backends.base import Backend
 from ocblob.digest import check_digest, digest_of
@@ -24,6 +24,8 @@ class RegisteredDatabase:
     """The name of its host profile."""
     registered_at: int
     """Seconds since the epoch."""
+    tables: tuple[str, ...] = ()
+    """The cells that were named, as `table:column`; empty if the host profile names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,22 @@ class Registry:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def register(self, url: str, *, host: str) -> RegisteredDatabase:
-        """Enter a database; one that is known stays as it is."""
+    def register(self, url: str, *, host: str, tables: Iterable[str] = ()) -> RegisteredDatabase:
+        """Enter a database; one that is known stays, and gains the cells that are named now."""
         database_id = digest_of(url.encode("utf-8", "surrogateescape"))[:16]
         key = f"{DATABASES}{database_id}.json"
+        entry = RegisteredDatabase(database_id, url, host, int(time.time()), tuple(sorted(tables)))
         try:
-            return _database(get_json(self._backend, key))
+            known = _database(get_json(self._backend, key))
         except ObjectNotFoundError:
-            entry = RegisteredDatabase(database_id, url, host, int(time.time()))
-            put_json(self._backend, key, asdict(entry))
-            return entry
+            known = None
+        if known is not None:
+            named = tuple(sorted({*known.tables, *entry.tables}))
+            if named == known.tables:
+                return known
+            entry = replace(known, tables=named)
+        put_json(self._backend, key, asdict(entry))
+        return entry
 
     def databases(self) -> Iterator[RegisteredDatabase]:
         """Every registered database."""

@@ -23,18 +23,21 @@ from ocblob.errors import (
     BlobCorruptError,
     BlobMissingError,
     CellError,
+    ObjectNotFoundError,
     OcblobError,
     StageError,
     StoreUnavailableError,
 )
-from ocblob.filesystem import fsync_fd, make_private_directory
+from ocblob.filesystem import fsync_file, make_private_directory
 from ocblob.store.catalog import Catalog
 from ocblob.store.claims import Claims
 from ocblob.store.layout import object_key
 from ocblob.store.reader import Reader
 
-STAGERS: Final = 3
-"""Threads that stage; two cores are kept busy while one waits for the disk. About 6 MiB of memory each."""
+STAGERS: Final = 2
+"""Threads that decode, compress, write and verify. About 6 MiB of memory each."""
+SYNCERS: Final = 8
+"""Threads that wait for fsync: file systems serve several at once for the price of one."""
 STALE_STAGING_S: Final = 24 * 3600
 
 
@@ -59,6 +62,8 @@ class Stored:
     """False for a dedupe hit: the store had it, and it was read and found true."""
     name: str = field(default="", repr=False)
     """The staged file, below the writer's directory."""
+    durable: Future[None] | None = field(default=None, repr=False, compare=False)
+    """The staged file's fsync, under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,15 @@ class Receipt:
     stored: dict[str, Stored]
     failed: dict[str, OcblobError]
     """Blobs that are not in the store; a row that needs one of them must stay as it is."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """One blob on its way, maybe for several batches."""
+
+    future: Future[Stored]
+    adopted: bool = False
+    """Whether the staged file has its final name."""
 
 
 class Writer:
@@ -83,24 +97,25 @@ class Writer:
         self._claims = Claims(catalog)
         self._staging = staging / self._claims.writer
         self._pool = ThreadPoolExecutor(STAGERS, thread_name_prefix="ocblob-stage")
-        self._inflight: dict[str, Future[Stored]] = {}
+        self._syncers = ThreadPoolExecutor(SYNCERS, thread_name_prefix="ocblob-fsync")
+        self._inflight: dict[str, _Job] = {}
         _remove_stale(staging)
         make_private_directory(self._staging)
 
     def begin(self, wanted: Iterable[Wanted]) -> "Batch":
         """Claim the blobs and start staging those that the store does not have. Returns at once."""
         by_digest = {want.digest: want for want in wanted}
-        jobs: dict[str, Future[Stored]] = {}
+        jobs: dict[str, _Job] = {}
         known: dict[str, Stored] = {}
         shared: set[str] = set()
         for digest, claimed in self._claims.claim(by_digest).items():
             if claimed.verified and claimed.row is not None:
                 known[digest] = Stored(digest, claimed.row.size, claimed.row.stored_size, new=False)
-            elif digest in self._inflight:
-                jobs[digest] = self._inflight[digest]
+            elif job := self._inflight.get(digest):
+                jobs[digest] = job
                 shared.add(digest)
             else:
-                jobs[digest] = self._pool.submit(self._ensure, by_digest[digest])
+                jobs[digest] = _Job(self._pool.submit(self._ensure, by_digest[digest]))
                 self._inflight[digest] = jobs[digest]
         return Batch(self, known, jobs, shared)
 
@@ -109,21 +124,24 @@ class Writer:
         staged = self._stage(chunks)
         path = self._staging / staged.name
         wanted = Wanted(staged.digest, staged.size, lambda: _decoded(path, staged.digest))
-        try:
-            receipt = self.begin([wanted]).finish()
-        finally:
-            path.unlink(missing_ok=True)
+        receipt = self.begin([wanted]).finish()
         for error in receipt.failed.values():
             raise error
+        self.confirm(receipt.stored)
         return receipt.stored[staged.digest]
 
     def confirm(self, digests: Collection[str]) -> None:
         """Just before rows are swapped: raise `ClaimLostError` unless all these blobs are still safe."""
         self._claims.confirm(digests)
 
+    def settle(self) -> None:
+        """Begin no further staging, and wait for what is under way: nobody is read after this."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
     def close(self) -> None:
         """End the claims and remove what was staged."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.settle()
+        self._syncers.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._staging, ignore_errors=True)
         self._claims.release()
 
@@ -146,8 +164,9 @@ class Writer:
         return staged
 
     def _verified(self, wanted: Wanted, key: str) -> Stored | None:
+        """What the store has, as durable as a fresh put; None if it has nothing good."""
         try:
-            header = self._reader.verify(wanted.digest)
+            size = self._reader.verify(wanted.digest)
             live = object_key(wanted.digest)
             if key != live:
                 self._backend.move(key, live)
@@ -155,22 +174,21 @@ class Writer:
             if isinstance(self._backend, LocalBackend):
                 # It may be another writer's, renamed a moment ago and not durable yet.
                 self._backend.sync_object(live)
-            return Stored(wanted.digest, header.size, self._backend.stat(live).stored_size, new=False)
-        except (BlobCorruptError, BlobMissingError):
+            return Stored(wanted.digest, size, self._backend.stat(live).stored_size, new=False)
+        except (BlobCorruptError, BlobMissingError, ObjectNotFoundError):
             return None
 
     def _stage(self, chunks: Iterable[bytes]) -> Stored:
+        """Write one object, read it back and compare; its fsync is under way when this returns."""
         path = self._staging / os.urandom(8).hex()
         try:
             with create_private(path) as file:
                 header, stored_size = codec.encode(chunks, file)
-                file.flush()
-                # A bug in any codec must not cost a user's bytes: what lies there is what counts.
-                with path.open("rb", buffering=0) as back:
-                    size = sum(len(chunk) for chunk in codec.decode(back, digest=header.digest))
-                if size != header.size:
-                    raise StageError(f"blob {header.digest} reads back as {size} bytes, not {header.size}")
-                fsync_fd(file.fileno())
+            # A bug in any codec must not cost a user's bytes: what lies there is what counts.
+            with path.open("rb", buffering=0) as back:
+                size = sum(len(chunk) for chunk in codec.decode(back, digest=header.digest))
+            if size != header.size:
+                raise StageError(f"blob {header.digest} reads back as {size} bytes, not {header.size}")
         except BlobCorruptError as error:
             path.unlink(missing_ok=True)
             raise StageError(f"blob {error.digest} does not read back as it was written: {error}") from error
@@ -180,33 +198,41 @@ class Writer:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return Stored(header.digest, header.size, stored_size, new=True, name=path.name)
+        durable = self._syncers.submit(_fsync, path)
+        return Stored(header.digest, header.size, stored_size, new=True, name=path.name, durable=durable)
 
-    def publish(self, stored: dict[str, Stored]) -> None:
-        """Rename, fsync the directories, enter into the catalog. What is known already is left as it is."""
+    def publish(self, stored: dict[str, Stored], jobs: dict[str, _Job]) -> None:
+        """Rename, fsync the directories, enter into the catalog.
+
+        Raises `ClaimLostError` if a claim has ended meanwhile: a deleter may then be at work on the blob.
+        """
         keys = [object_key(digest) for digest in stored]
-        for item, key in zip(stored.values(), keys, strict=True):
-            if item.name and self._inflight.get(item.digest) is not None:
-                self._backend.adopt(key, self._staging / item.name)
-        self._backend.sync(keys)
-        with self._catalog.transaction():
-            for item in stored.values():
-                self._catalog.put(item.digest, size=item.size, stored_size=item.stored_size)
-            self._catalog.set_verified(stored, writer=self._claims.writer)
-        for digest in stored:
-            self._inflight.pop(digest, None)
+        try:
+            self._claims.check_standing(stored)
+            for (digest, item), key in zip(stored.items(), keys, strict=True):
+                if item.name and not jobs[digest].adopted:
+                    self._backend.adopt(key, self._staging / item.name)
+                    jobs[digest].adopted = True
+            self._backend.sync(keys)
+            with self._catalog.transaction():
+                self._claims.check_standing(stored)
+                for item in stored.values():
+                    self._catalog.put(item.digest, size=item.size, stored_size=item.stored_size)
+                self._catalog.set_verified(stored, writer=self._claims.writer)
+        finally:
+            for digest in stored:
+                self.forget(digest, jobs[digest])
 
-    def forget(self, digest: str) -> None:
-        """A job failed: whoever wants the blob next tries again."""
-        self._inflight.pop(digest, None)
+    def forget(self, digest: str, job: _Job) -> None:
+        """A job is over: whoever wants the blob next asks the store."""
+        if self._inflight.get(digest) is job:
+            del self._inflight[digest]
 
 
 class Batch:
     """The blobs of some rows, on their way into the store."""
 
-    def __init__(
-        self, writer: Writer, known: dict[str, Stored], jobs: dict[str, Future[Stored]], shared: set[str]
-    ) -> None:
+    def __init__(self, writer: Writer, known: dict[str, Stored], jobs: dict[str, _Job], shared: set[str]) -> None:
         self._writer = writer
         self._known = known
         self._jobs = jobs
@@ -216,21 +242,33 @@ class Batch:
     def finish(self) -> Receipt:
         """Wait until every blob is durable and in the catalog.
 
-        One blob's trouble is in the receipt. Raises `BackendError` if the store itself fails; nothing of the
-        batch may then be relied on.
+        One blob's trouble is in the receipt. Raises `BackendError` if the store itself fails, `ClaimLostError`
+        if a claim has ended; nothing of the batch may then be relied on.
         """
         stored: dict[str, Stored] = {}
         failed: dict[str, OcblobError] = {}
         for digest, job in self._jobs.items():
             try:
-                done = job.result()
+                done = job.future.result()
+                if done.durable is not None:
+                    done.durable.result()
                 stored[digest] = replace(done, new=False) if digest in self._shared else done
             except (CellError, StageError, BlobCorruptError) as error:
-                self._writer.forget(digest)
+                self._writer.forget(digest, job)
                 failed[digest] = error
+            except BaseException:
+                self._writer.forget(digest, job)
+                raise
         if stored:
-            self._writer.publish(stored)
+            self._writer.publish(stored, self._jobs)
         return Receipt(self._known | stored, failed)
+
+
+def _fsync(path: Path) -> None:
+    try:
+        fsync_file(path)
+    except OSError as error:
+        raise StoreUnavailableError(f"{path}: {error.strerror}; the batch is given up, no row was changed") from error
 
 
 def _decoded(path: Path, digest: str) -> Iterator[bytes]:

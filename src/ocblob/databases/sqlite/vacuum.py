@@ -18,7 +18,7 @@ import apsw
 
 from ocblob.databases.sqlite.connection import check_file, connect, translated
 from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError
-from ocblob.filesystem import copy_mode_and_owner, fsync_directory, fsync_file
+from ocblob.filesystem import PRIVATE_FILE_MODE, copy_mode_and_owner, fsync_directory, fsync_file
 
 Method = Literal["auto", "swap", "in-place"]
 
@@ -190,6 +190,8 @@ def _swap(path: Path) -> None:
                 # An old WAL beside a new file would be applied to it, and destroy it.
                 if _wal(path).exists():
                     raise DatabaseLockedError(f"{_wal(path)} is still there")
+                # SQLite fills an empty file that is there; one it makes itself would be readable by others.
+                os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE_MODE))
                 db.execute("VACUUM INTO ?", (str(new),))
                 _finish_copy(path, new, wal=wal)
                 # Opened before the rename and closed after the lock is given up: closing any descriptor of a

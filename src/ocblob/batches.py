@@ -1,0 +1,214 @@
+"""Planned cells committed in batches: blobs first, then rows.
+
+Batches are committed one after the other in a thread of their own, while the next ones are scanned and staged.
+Between a batch's stamp and its swap nothing that anybody else wrote goes unnoticed.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Final, Self
+
+from ocblob import base64stream
+from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
+from ocblob.errors import ClaimLostError
+from ocblob.rewrite import OffloadPlan
+from ocblob.scan import PayloadSpan
+from ocblob.store.writer import Batch, Receipt, Wanted, Writer
+
+BATCH_CELLS: Final = 256
+BATCH_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of cells that one batch covers."""
+BATCH_CONTENT_BYTES: Final = 2 * 1024 * 1024
+"""New content that one batch holds in memory."""
+BATCHES_IN_FLIGHT: Final = 3
+CLAIM_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    """A cell and what is to become of it."""
+
+    cell: Cell
+    plan: OffloadPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of one cell."""
+
+    planned: PlannedCell
+    swapped: bool
+    error: Exception | None = None
+    """Why it is as it was; None for one that somebody changed or removed meanwhile."""
+
+
+@dataclass(slots=True)
+class _Group:
+    stamp: object
+    planned: list[PlannedCell] = field(default_factory=list)
+    cell_bytes: int = 0
+    content_bytes: int = 0
+
+    def add(self, item: PlannedCell) -> None:
+        self.planned.append(item)
+        self.cell_bytes += item.cell.size
+        self.content_bytes += len(item.plan.content)
+
+    @property
+    def full(self) -> bool:
+        return (
+            len(self.planned) >= BATCH_CELLS
+            or self.cell_bytes >= BATCH_BYTES
+            or self.content_bytes >= BATCH_CONTENT_BYTES
+        )
+
+
+class CellBatches:
+    """Takes planned cells and commits them.
+
+    Used as a context manager: a clean end waits for the last batch; an error, here or in a batch, stops the
+    others before they touch a row. `replan` makes a cell's plan anew; `done` and `stored` are told what
+    happened, in the committing thread.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        replan: Callable[[CellReader], OffloadPlan],
+        *,
+        done: Callable[[Committed], None],
+        stored: Callable[[Receipt], None],
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._replan = replan
+        self._done = done
+        self._stored = stored
+        self._readers = _Readers(database)
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="ocblob-commit")
+        self._pending: list[Future[None]] = []
+        self._stopped = False
+        self._group = _Group(database.stamp())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._stopped = True
+            self._committer.shutdown(wait=True, cancel_futures=True)
+            self._writer.settle()
+            self._readers.close()
+
+    def add(self, item: PlannedCell, cells: Cells) -> None:
+        """Take one; hands a batch over when it is full."""
+        self._group.add(item)
+        if self._group.full:
+            self.hand_over(cells)
+
+    def hand_over(self, cells: Cells) -> None:
+        """Let what was taken be committed; waits if too many batches are on their way."""
+        cells.release()
+        if self._group.planned:
+            while len(self._pending) >= BATCHES_IN_FLIGHT:
+                self._pending.pop(0).result()
+            batch = self._writer.begin(self._wanted(self._group))
+            self._pending.append(self._committer.submit(self._commit, self._group, batch))
+        # Taken before anything of the next batch is read.
+        self._group = _Group(self._database.stamp())
+
+    def wait(self) -> None:
+        """Until every batch that was handed over is committed."""
+        while self._pending:
+            self._pending.pop(0).result()
+
+    def _wanted(self, group: _Group) -> list[Wanted]:
+        wanted: dict[str, Wanted] = {}
+        for item in group.planned:
+            for span in item.plan.payloads:
+                if span.digest not in wanted:
+                    wanted[span.digest] = Wanted(span.digest, span.size, self._readers.payload(item.cell, span))
+        return list(wanted.values())
+
+    def _commit(self, group: _Group, batch: Batch) -> None:
+        if self._stopped:
+            return
+        try:
+            receipt = self._put(group, batch)
+            self._stored(receipt)
+            ready = [item for item in group.planned if not self._refused(item, receipt)]
+            edits = [Edit(item.cell, len(item.plan.content), _content(item), self._same(item)) for item in ready]
+            results = self._database.swap(edits, stamp=group.stamp)
+        except BaseException:
+            self._stopped = True
+            raise
+        for item, result in zip(ready, results, strict=True):
+            self._done(Committed(item, result.outcome is Outcome.SWAPPED, result.error))
+
+    def _put(self, group: _Group, batch: Batch) -> Receipt:
+        """All blobs of a batch durable and claimed; whatever was taken away meanwhile is put again."""
+        for _try in range(CLAIM_TRIES - 1):
+            try:
+                return self._confirmed(batch)
+            except ClaimLostError:
+                batch = self._writer.begin(self._wanted(group))
+        return self._confirmed(batch)
+
+    def _confirmed(self, batch: Batch) -> Receipt:
+        receipt = batch.finish()
+        self._writer.confirm(receipt.stored)
+        return receipt
+
+    def _refused(self, item: PlannedCell, receipt: Receipt) -> bool:
+        for span in item.plan.payloads:
+            if error := receipt.failed.get(span.digest):
+                self._done(Committed(item, swapped=False, error=error))
+                return True
+        return False
+
+    def _same(self, item: PlannedCell) -> Callable[[CellReader], bool]:
+        return lambda reader: self._replan(reader) == item.plan
+
+
+class _Readers:
+    """Readers for the staging threads: made when one is missing, kept until the end."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._free: SimpleQueue[Cells] = SimpleQueue()
+        self._stack = ExitStack()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def payload(self, cell: Cell, span: PayloadSpan) -> Callable[[], Iterator[bytes]]:
+        """A function that reads one payload's bytes again, in any thread."""
+
+        def chunks() -> Iterator[bytes]:
+            with self._borrowed() as cells:
+                yield from base64stream.decode(cells.open(cell).read(span.start, span.end))
+
+        return chunks
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Cells]:
+        try:
+            cells = self._free.get_nowait()
+        except Empty:
+            cells = self._stack.enter_context(self._database.cells())
+        try:
+            yield cells
+        finally:
+            cells.release()
+            self._free.put(cells)
+
+
+def _content(item: PlannedCell) -> Callable[[], Iterator[bytes]]:
+    return lambda: iter((item.plan.content,))

@@ -1,0 +1,68 @@
+"""What a table allows: names of its columns and rowid, and whether its cells can be read and swapped."""
+
+from pathlib import Path
+
+import apsw
+
+from ocblob.cells import Column
+from ocblob.databases.sqlite.connection import quote, translated
+from ocblob.errors import DatabaseUnsupportedError
+
+
+class Schema:
+    """The tables of one file, looked up once."""
+
+    def __init__(self, path: Path, connection: apsw.Connection) -> None:
+        self._path = path
+        self._db = connection
+        self._tables: dict[str, frozenset[str]] | None = None
+
+    def tables(self) -> dict[str, frozenset[str]]:
+        """The columns of every ordinary table."""
+        if self._tables is None:
+            names = self._rows("SELECT name FROM pragma_table_list WHERE schema='main' AND type='table'")
+            self._tables = {
+                str(name): frozenset(
+                    str(column) for (column,) in self._rows("SELECT name FROM pragma_table_info(?)", name)
+                )
+                for (name,) in names
+                if not str(name).startswith("sqlite_")
+            }
+        return self._tables
+
+    def check_column(self, column: Column) -> None:
+        """Refuse views, virtual tables, tables without rowid or with generated columns, and what is not there."""
+        found = self._rows("SELECT type, wr FROM pragma_table_list WHERE schema='main' AND name=?", column.table)
+        where = f"{column.table} in {self._path}"
+        if not found:
+            raise DatabaseUnsupportedError(f"{self._path} has no table {column.table}")
+        ((kind, without_rowid),) = found
+        if kind != "table":
+            raise DatabaseUnsupportedError(f"{where} is a {kind}; only tables have cells to swap")
+        if without_rowid:
+            raise DatabaseUnsupportedError(f"{where} is a WITHOUT ROWID table; its cells cannot be read in pieces")
+        if self._rows("SELECT 1 FROM pragma_table_xinfo(?) WHERE hidden>1", column.table):
+            raise DatabaseUnsupportedError(f"{where} has generated columns; SQLite reads no cell of it in pieces")
+        if column.column not in self.tables()[column.table]:
+            raise DatabaseUnsupportedError(f"{where} has no column {column.column}")
+
+    def rowid(self, table: str) -> str:
+        """A name of the rowid that no column takes."""
+        columns = {column.lower() for column in self.tables()[table]}
+        for name in ("rowid", "_rowid_", "oid"):
+            if name not in columns:
+                return name
+        raise DatabaseUnsupportedError(f"{table} in {self._path} hides its rowid behind columns of that name")
+
+    def key(self, table: str) -> str:
+        """The primary key's column if it has one, else the rowid."""
+        keys = self._rows("SELECT name FROM pragma_table_info(?) WHERE pk>0", table)
+        return quote(str(keys[0][0])) if len(keys) == 1 else self.rowid(table)
+
+    def has_triggers(self, table: str) -> bool:
+        """Whether somebody wants to see what is written to a table."""
+        return bool(self._rows("SELECT 1 FROM sqlite_schema WHERE type='trigger' AND tbl_name=? COLLATE NOCASE", table))
+
+    def _rows(self, sql: str, *bindings: object) -> list[tuple[object, ...]]:
+        with translated(self._path):
+            return list(self._db.execute(sql, bindings))
