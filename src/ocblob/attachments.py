@@ -129,4 +129,7 @@ def _name(reader: CellReader, span: Span) -> str:
     before = before[before.rfind(b"{") + 1 :]
     after = after[: after.find(b"}")] if b"}" in after else after
     match = _NAME.search(before) or _NAME.search(after)
-    return "" if match is None else str(json.loads(match[1].decode("utf-8", "replace")))
+    try:
+        return "" if match is None else str(json.loads(match[1].decode("utf-8", "replace")))
+    except ValueError:
+        return ""

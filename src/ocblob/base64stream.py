@@ -33,6 +33,11 @@ class Base64Decoder:
         self._carry = b""
         self._padded = False
 
+    @property
+    def waiting(self) -> bytes:
+        """Text that is no whole group yet, at most 3 characters."""
+        return self._carry
+
     def feed(self, text: memoryview) -> bytes:
         """Decode what is whole groups of four so far."""
         head = b""

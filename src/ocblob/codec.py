@@ -8,6 +8,7 @@ Any zstd tool that skips skippable frames gives the blob back: `zstd -d < object
 `decode` hands out without an error is `size` bytes that hash to the digest in the header.
 """
 
+import itertools
 import os
 import struct
 import zlib
@@ -36,6 +37,7 @@ _HEADER: Final = struct.Struct("<II8sQ32s16sQ")
 The header has this length and this CRC in every version: a flipped bit must not look like a later version."""
 _CRC: Final = struct.Struct("<I")
 _MAGIC: Final = b"ocblob\r\n"
+_SKIPPABLE_HEADER: Final = struct.Struct("<II")
 _TABLE_ENTRY: Final = struct.Struct("<II")
 _TABLE_FOOTER: Final = struct.Struct("<IBI")
 _SEEKABLE_MAGIC: Final = 0x8F92EAB1
@@ -64,8 +66,6 @@ class SeekTable:
 
     offsets: tuple[int, ...]
     """One more than there are frames: the last is the end of the last frame."""
-    size: int
-    """Bytes decoded, over all frames."""
 
 
 def pack_header(header: ObjectHeader) -> bytes:
@@ -163,29 +163,26 @@ def decode_frame(frame: bytes | memoryview, *, digest: str) -> bytes:
         raise BlobCorruptError(f"object {digest} does not decompress: {error}", digest=digest) from error
 
 
-def read_seek_table(source: BinaryIO, *, digest: str) -> SeekTable:
+def read_seek_table(source: BinaryIO, header: ObjectHeader) -> SeekTable:
     """Read the table at the end of an object, from a seekable source.
 
-    Raises `BlobCorruptError` if it does not fit the object's size.
+    Raises `BlobCorruptError` if it is not the one that the header's size asks for, before memory is taken.
     """
+    corrupt = BlobCorruptError(f"object {header.digest} has a broken seek table", digest=header.digest)
+    count = -(-header.size // FRAME_BYTES) + 1
+    length = count * _TABLE_ENTRY.size + _TABLE_FOOTER.size
     end = source.seek(0, os.SEEK_END)
-    footer_at = end - _TABLE_FOOTER.size
-    corrupt = BlobCorruptError(f"object {digest} has a broken seek table", digest=digest)
-    if footer_at < HEADER_BYTES:
+    begin = end - length - _SKIPPABLE_HEADER.size
+    if begin < HEADER_BYTES:
         raise corrupt
-    source.seek(footer_at)
-    count, flags, magic = _TABLE_FOOTER.unpack(source.read(_TABLE_FOOTER.size))
-    entries_at = footer_at - count * _TABLE_ENTRY.size
-    if (flags, magic) != (0, _SEEKABLE_MAGIC) or entries_at - 8 < HEADER_BYTES:
+    source.seek(begin)
+    data = source.read(end - begin)
+    frames = list(_TABLE_ENTRY.iter_unpack(data[_SKIPPABLE_HEADER.size : -_TABLE_FOOTER.size]))
+    if data != _pack_table(frames) or frames[0] != (HEADER_BYTES, 0):
         raise corrupt
-    source.seek(entries_at)
-    offsets, size = [0], 0
-    for packed, plain in _TABLE_ENTRY.iter_unpack(source.read(count * _TABLE_ENTRY.size)):
-        offsets.append(offsets[-1] + packed)
-        size += plain
-    if offsets[-1] != entries_at - 8 or offsets[1:2] != [HEADER_BYTES]:
+    if sum(packed for packed, _ in frames) != begin or sum(plain for _, plain in frames) != header.size:
         raise corrupt
-    return SeekTable(tuple(offsets[1:]), size)
+    return SeekTable(tuple(itertools.accumulate(packed for packed, _ in frames)))
 
 
 def read_frame(source: BinaryIO, table: SeekTable, index: int, *, digest: str) -> bytes:
@@ -261,4 +258,4 @@ def _frames(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
 def _pack_table(frames: list[tuple[int, int]]) -> bytes:
     entries = b"".join(_TABLE_ENTRY.pack(packed, plain) for packed, plain in frames)
     footer = _TABLE_FOOTER.pack(len(frames), 0, _SEEKABLE_MAGIC)
-    return struct.pack("<II", _SKIPPABLE, len(entries) + len(footer)) + entries + footer
+    return _SKIPPABLE_HEADER.pack(_SKIPPABLE, len(entries) + len(footer)) + entries + footer

@@ -5,6 +5,7 @@ Linux is what the tests run on; the macOS and Windows branches follow their docu
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ NETWORK_FILESYSTEMS: Final = frozenset(
     }
 )
 
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _FULLFSYNC: Final = 51
 """`fcntl.F_FULLFSYNC` of macOS: there fsync alone leaves the bytes in the drive's cache."""
 
@@ -126,9 +128,10 @@ def network_filesystem(path: Path) -> str | None:
 def _linux_filesystem(path: Path) -> str:
     best, name = -1, ""
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines():
-        _device, mount, kind, *_ = line.split(" ")
-        mount = mount.replace("\\040", " ")
-        if path.is_relative_to(mount) and len(mount) > best:
+        _device, mount, kind, *_ = [*line.split(" "), "", ""]
+        mount = _OCTAL.sub(lambda match: chr(int(match[1], 8)), mount)
+        # The last of several mounts on one directory is the one that is seen.
+        if mount and path.is_relative_to(mount) and len(mount) >= best:
             best, name = len(mount), kind
     return name
 

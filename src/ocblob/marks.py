@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import apsw
 
 from ocblob.cells import Column, Scope
-from ocblob.databases.base import Cell, Database
+from ocblob.databases.base import Cell, Cells, Database
+from ocblob.errors import CellError
 from ocblob.ref import Ref
-from ocblob.scan import RefSpan, scan
+from ocblob.scan import RefSpan, Span, scan
 
 REF_CELL_BYTES_MIN = 100
 """No cell with a ref in it is shorter."""
@@ -62,8 +63,15 @@ def refs_in(database: Database, columns: tuple[Column, ...]) -> Iterator[tuple[C
     with database.cells() as cells:
         for column in columns:
             for cell in database.candidates(column, larger_than=REF_CELL_BYTES_MIN, scope=Scope()):
-                reader = cells.open(cell)
-                for span in scan(reader.read(0, reader.size), hashing=False):
+                for span in _spans(cells, cell):
                     if isinstance(span, RefSpan):
                         yield cell, span.ref
             cells.release()
+
+
+def _spans(cells: Cells, cell: Cell) -> Iterator[Span]:
+    try:
+        reader = cells.open(cell)
+        yield from scan(reader.read(0, reader.size), hashing=False)
+    except CellError:
+        return  # the row went away, or changed: it is no row to judge by now

@@ -14,7 +14,7 @@ from ocblob.errors import BlobCorruptError, BlobError, UsageError
 from ocblob.ref import Ref
 from ocblob.scan import RefSpan, find_refs, scan_text
 from ocblob.store import BlobStore
-from ocblob.store.reader import BlobStream
+from ocblob.store.stream import BlobStream
 
 Missing = Literal["raise", "keep"]
 

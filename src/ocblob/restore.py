@@ -14,7 +14,7 @@ from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
 from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError, CellError
 from ocblob.ref import MARKER_BASE64, Ref
-from ocblob.rewrite import KEPT_BYTES_MAX, Replacement, spliced_size
+from ocblob.rewrite import Replacement, spliced_size
 from ocblob.scan import RefSpan, scan
 from ocblob.store import BlobStore
 
@@ -142,8 +142,6 @@ def _plan(cells: Cells, cell: Cell, store: BlobStore, report: RestoreReport, dat
     if not spans:
         return None
     report.cells += 1
-    if reader.size > KEPT_BYTES_MAX:
-        raise CellError(f"the cell has {reader.size} bytes around its refs; that is more than is handled in memory")
     resolved = []
     for span in spans:
         if reason := _trouble(store, span.ref):

@@ -4,6 +4,7 @@ Every other byte of the cell stays as it is: JSON is cut and joined as bytes, ne
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,8 +19,10 @@ from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, scan
 KEPT_BYTES_MAX: Final = 8 * 1024 * 1024
 """A cell's new content is held in memory while its row waits; a larger one stays inline."""
 _REF_CHARS_MIN: Final = 120
+_STRING_OR_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_PARTNERS: Final = {b"{": b"}", b"[": b"]"}
 PARSED_BYTES_MAX: Final = 1024 * 1024
-"""New content up to this size is parsed to be sure that it is JSON; of a larger one the brackets are looked at."""
+"""New content up to this size is parsed to be sure that it is JSON; of a larger one strings and brackets are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +120,30 @@ def is_json(content: bytes) -> bool:
     Only structure is judged: bytes that are no valid UTF-8 inside a string stay as the host wrote them.
     """
     if len(content) > PARSED_BYTES_MAX:
-        ends = content[:64].lstrip()[:1] + content[-64:].rstrip()[-1:]
-        return ends in {b"{}", b"[]"}
+        return _is_balanced(content)
     try:
         json.loads(content.decode("latin-1"))
     except RecursionError:
-        return True  # deeper than Python follows; SQLite and JavaScript go further
+        return _is_balanced(content)  # deeper than Python follows; SQLite and JavaScript go further
     except ValueError:
         return False
     return True
+
+
+def _is_balanced(content: bytes) -> bool:
+    """Whether every string ends and every bracket has its partner, and nothing follows the last one."""
+    expected = bytearray()
+    end = 0
+    for token in _STRING_OR_BRACKET.finditer(content):
+        text = token[0]
+        if b'"' in content[end : token.start()] or (not expected and content[:end].strip()):
+            return False
+        end = token.end()
+        if text in _PARTNERS:
+            expected += _PARTNERS[text]
+        elif text[:1] != b'"' and (not expected or expected.pop() != text[0]):
+            return False
+    return end > 0 and not expected and not content[end:].strip()
 
 
 def _stay(span: PayloadSpan, reason: Reason) -> InlineSpan:

@@ -152,12 +152,15 @@ class _Payload:
         self._length += len(text)
         if self._short is not None:
             self._short = self._short + bytes(text) if self._length <= REF_CHARS_MAX else None
+        if self._reason is not None:
+            self._refuse(bytes(text))
         if self._decoder is None or self._reason is not None:
             return
+        waiting = self._decoder.waiting
         try:
             data = self._decoder.feed(text)
         except NotCanonicalError:
-            self._reason = Reason.ESCAPED if b"\\" in bytes(text) else Reason.NOT_CANONICAL
+            self._refuse(waiting + bytes(text))
             return
         self._size += len(data)
         self._hasher.update(data)
@@ -174,10 +177,15 @@ class _Payload:
             try:
                 self._decoder.close()
             except NotCanonicalError:
-                self._reason = Reason.NOT_CANONICAL
+                self._refuse(self._decoder.waiting)
         if self._reason is not None:
             return InlineSpan(*where, self._reason)
         return PayloadSpan(*where, self._hasher.hexdigest(), self._size)
+
+    def _refuse(self, text: bytes) -> None:
+        """Not canonical; the reason is the same wherever the pieces of the text were cut."""
+        if self._reason is not Reason.ESCAPED:
+            self._reason = Reason.ESCAPED if b"\\" in text else Reason.NOT_CANONICAL
 
     def unterminated(self) -> Span:
         return InlineSpan(self._start, self._start + self._length, self._header, Reason.UNTERMINATED)

@@ -64,8 +64,9 @@ class MemoryBackend:
 
     def scan(self, prefix: str) -> Iterator[ObjectStat]:
         """A snapshot of the names."""
-        for key in [key for key in self._objects if key.startswith(prefix)]:
-            yield self.stat(key)
+        for key, (data, modified) in list(self._objects.items()):
+            if key.startswith(prefix):
+                yield ObjectStat(key, len(data), modified)
 
     def _get(self, key: str) -> tuple[bytes, float]:
         try:

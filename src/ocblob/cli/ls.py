@@ -7,7 +7,7 @@ import click
 
 from ocblob import config
 from ocblob.attachments import Attachment, attachments
-from ocblob.cli.options import SizeType, print_json, scope_of, session_option, standard_options, table_option
+from ocblob.cli.options import SizeType, print_json, printable, scope_of, session_option, standard_options, table_option
 from ocblob.passes import opened
 from ocblob.units import format_size
 
@@ -47,9 +47,15 @@ def command(
         return
     for item in largest:
         where = "inline" if item.inline else item.digest[:12]
-        click.echo(
-            f"{format_size(item.size):>9}  {where:<12}  {item.mime:<16}  {item.address}  {item.session}  {item.name}"
+        columns = (
+            f"{format_size(item.size):>9}",
+            f"{where:<12}",
+            f"{item.mime:<16}",
+            item.address,
+            item.session,
+            item.name,
         )
+        click.echo(printable("  ".join(columns)))
 
 
 def _matches(item: Attachment, mime: str | None, kind: str | None) -> bool:

@@ -95,7 +95,13 @@ def scope_of(
 def print_json(value: Any) -> None:
     """One object on stdout."""
     plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    click.echo(json.dumps(plain, indent=2, ensure_ascii=False, default=str))
+    click.echo(json.dumps(plain, indent=2, default=str))
+
+
+def printable(text: str) -> str:
+    """Text out of rows, as a terminal can show it: whatever was stored there."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return shown.encode("utf-8", "replace").decode("utf-8")
 
 
 def sayer(*, quiet: bool) -> Callable[[str], None]:

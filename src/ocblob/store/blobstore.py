@@ -24,8 +24,9 @@ from ocblob.errors import (
 from ocblob.filesystem import make_private_directory
 from ocblob.store import layout
 from ocblob.store.catalog import Catalog, State
-from ocblob.store.reader import BlobStream, Reader
+from ocblob.store.reader import Reader
 from ocblob.store.registry import Registry
+from ocblob.store.stream import BlobStream
 from ocblob.store.writer import Stored, Writer
 
 TOUCH_EVERY_S: Final = 60.0

@@ -5,7 +5,6 @@ has no such object; no answer is `StoreUnavailableError`.
 """
 
 import contextlib
-import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,15 +13,16 @@ from typing import BinaryIO
 from ocblob import codec
 from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
-from ocblob.digest import Hasher
 from ocblob.errors import (
     BackendError,
     BlobCorruptError,
     BlobExpiredError,
     BlobMissingError,
     ObjectNotFoundError,
+    StoreError,
 )
 from ocblob.store.layout import OBJECTS, QUARANTINE, TOMBSTONES, TRASH, get_json, object_key, trash_key
+from ocblob.store.stream import BlobStream
 
 
 class Reader:
@@ -48,7 +48,7 @@ class Reader:
             except OSError as error:
                 raise BackendError(f"{self._backend.url}: {key}: {error.strerror}") from error
 
-    def open(self, digest: str) -> "BlobStream":
+    def open(self, digest: str) -> BlobStream:
         """A seekable stream of the blob. Raises as `chunks` does, damage at the latest at the stream's end."""
         key, file = self._locate(digest)
         try:
@@ -108,92 +108,10 @@ class Reader:
                 os.fstat(file.fileno()), self._backend.path(key).stat()
             ):
                 return
-            if key.startswith(OBJECTS):
-                self._on_corrupt(digest)
+            # State first; but a damaged catalog must not hide that the object is damaged.
+            with contextlib.suppress(StoreError):
+                if key.startswith(OBJECTS):
+                    self._on_corrupt(digest)
             target = f"{QUARANTINE}{digest}.{time.time_ns():x}"
             self._backend.move(key, target)
             self._backend.sync([key, target])
-
-
-class BlobStream(io.RawIOBase):
-    """A readable, seekable view of one blob.
-
-    Read from beginning to end it is checked by its digest, at the end; a part of it by frame checksums.
-    Memory: one frame, 1 MiB.
-    """
-
-    def __init__(self, source: BinaryIO, digest: str, on_corrupt: Callable[[], None]) -> None:
-        super().__init__()
-        self._source = source
-        self._digest = digest
-        self._on_corrupt = on_corrupt
-        self.header = codec.parse_header(source.read(codec.HEADER_BYTES), digest=digest)
-        self._table = codec.read_seek_table(source, digest=digest)
-        if self._table.size != self.header.size:
-            raise BlobCorruptError(f"object {digest} has a table of {self._table.size} bytes", digest=digest)
-        self._at = 0
-        self._index = -1
-        self._frame = b""
-        self._hasher: Hasher | None = Hasher()
-        self._hashed = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole blob."""
-        return self.header.size
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """The position in the blob."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As files do; a position behind the end reads nothing."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        if start + offset < 0:
-            raise ValueError(f"negative position {start + offset}")
-        self._at = start + offset
-        return self._at
-
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
-        """Up to the end of the current frame."""
-        if self._at >= self.size:
-            return 0
-        index, skip = divmod(self._at, codec.FRAME_BYTES)
-        try:
-            self._load(index)
-        except BlobCorruptError:
-            self._on_corrupt()
-            raise
-        data = memoryview(self._frame)[skip : skip + len(buffer)]
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        """Give the file free."""
-        if not self.closed:
-            self._source.close()
-        super().close()
-
-    def _load(self, index: int) -> None:
-        if index == self._index:
-            return
-        expected = min(codec.FRAME_BYTES, self.size - index * codec.FRAME_BYTES)
-        frame = codec.read_frame(self._source, self._table, index, digest=self._digest)
-        if len(frame) != expected:
-            raise BlobCorruptError(f"object {self._digest} has a frame of {len(frame)} bytes", digest=self._digest)
-        self._index, self._frame = index, frame
-        if self._hasher is None or index * codec.FRAME_BYTES != self._hashed:
-            return
-        self._hasher.update(frame)
-        self._hashed += len(frame)
-        if self._hashed == self.size and self._hasher.hexdigest() != self._digest:
-            raise BlobCorruptError(f"object {self._digest} hashes to {self._hasher.hexdigest()}", digest=self._digest)

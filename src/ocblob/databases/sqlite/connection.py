@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -12,17 +13,51 @@ from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupporte
 from ocblob.filesystem import network_filesystem
 
 BUSY_TIMEOUT_MS: Final = 5000
+Bindings = tuple[Any, ...] | Mapping[str, Any]
 _MAGIC: Final = b"SQLite format 3\0"
 
 
 def connect(path: Path, *, read_only: bool) -> apsw.Connection:
     """A connection with the settings that every one of ours has."""
-    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     with translated(path):
-        connection = apsw.Connection(str(path), flags=flags)
+        connection = apsw.Connection(str(path), flags=_flags(path, read_only=read_only))
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.execute("PRAGMA foreign_keys=ON; PRAGMA secure_delete=OFF").fetchall()
+        if read_only:
+            connection.execute("PRAGMA query_only=ON").fetchall()
     return connection
+
+
+def _flags(path: Path, *, read_only: bool) -> int:
+    """How to open a file so that looking at it leaves nothing behind.
+
+    A read-only connection makes the -wal and -shm files that it needs and cannot remove them; one that may
+    write removes them, but also moves a WAL that is there into the file when it closes.
+    """
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    wal = path.with_name(path.name + "-wal")
+    if read_only and not (writable and not (wal.exists() and wal.stat().st_size)):
+        return apsw.SQLITE_OPEN_READONLY
+    return apsw.SQLITE_OPEN_READWRITE
+
+
+class Reading:
+    """A connection for looking things up, shared by threads one query at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._db = connect(path, read_only=True)
+
+    def rows(self, sql: str, bindings: Bindings = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small answer."""
+        with self._lock, translated(self.path):
+            return list(self._db.execute(sql, bindings))
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._db.close()
 
 
 def check_file(path: Path, *, read_only: bool) -> list[str]:
@@ -45,12 +80,11 @@ def check_file(path: Path, *, read_only: bool) -> list[str]:
     return []
 
 
-def check_encoding(connection: apsw.Connection, path: Path) -> None:
+def check_encoding(reading: Reading) -> None:
     """Refuse text that is not UTF-8: its bytes are not what the host sees."""
-    with translated(path):
-        encoding = connection.execute("PRAGMA encoding").get
+    ((encoding,),) = reading.rows("PRAGMA encoding")
     if encoding != "UTF-8":
-        raise DatabaseUnsupportedError(f"{path} is a {encoding} database; ocblob handles UTF-8 only")
+        raise DatabaseUnsupportedError(f"{reading.path} is a {encoding} database; ocblob handles UTF-8 only")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, Edit, EditResult
-from ocblob.databases.sqlite.connection import check_encoding, check_file, connect, quote, translated
+from ocblob.databases.sqlite.connection import Reading, check_encoding, check_file, connect, quote
 from ocblob.databases.sqlite.reading import SQLiteCells
 from ocblob.databases.sqlite.schema import Schema
 from ocblob.databases.sqlite.swapping import TEXT_OR_BLOB, Swapper
@@ -27,10 +27,9 @@ class SQLiteDatabase:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path.resolve()
         self.warnings = check_file(self.path, read_only=read_only)
-        self._db = connect(self.path, read_only=True)
-        """For reading; the writer's transactions do not pass through it."""
-        check_encoding(self._db, self.path)
-        self._schema = Schema(self.path, self._db)
+        self._reading = Reading(self.path)
+        check_encoding(self._reading)
+        self._schema = Schema(self._reading)
         self._swapper = None if read_only else Swapper(self.path, self._schema)
 
     @property
@@ -51,10 +50,9 @@ class SQLiteDatabase:
 
     def close(self) -> None:
         """Close; the last connection to a WAL file checkpoints it."""
-        with translated(self.path):
-            self._db.close()
-            if self._swapper is not None:
-                self._swapper.close()
+        self._reading.close()
+        if self._swapper is not None:
+            self._swapper.close()
 
     def __enter__(self) -> Self:
         return self
@@ -77,8 +75,7 @@ class SQLiteDatabase:
         sql = f"SELECT {rowid}, {length} {rows} AND {rowid}>=:start ORDER BY {rowid} LIMIT {PAGE_ROWS}"
         start = _ROWID_MIN
         while start <= _ROWID_MAX:
-            with translated(self.path):
-                page = list(self._db.execute(sql, {**bindings, "start": start, "larger": larger_than}))
+            page = self._reading.rows(sql, {**bindings, "start": start, "larger": larger_than})
             for key, size in page:
                 yield Cell(column, key, int(size))
             if len(page) < PAGE_ROWS:
@@ -89,8 +86,7 @@ class SQLiteDatabase:
         """See `Database`."""
         rows, bindings = self._candidates(column, scope)
         sql = f"SELECT count(*), coalesce(sum(octet_length({quote(column.column)})), 0) {rows}"
-        with translated(self.path):
-            ((count, size),) = self._db.execute(sql, {**bindings, "larger": larger_than})
+        ((count, size),) = self._reading.rows(sql, {**bindings, "larger": larger_than})
         return int(count), int(size)
 
     @contextlib.contextmanager
@@ -189,5 +185,4 @@ class SQLiteDatabase:
         return where, bindings
 
     def _rows(self, sql: str, *bindings: object) -> list[tuple[object, ...]]:
-        with translated(self.path):
-            return list(self._db.execute(sql, bindings))
+        return self._reading.rows(sql, bindings)

@@ -1,32 +1,27 @@
 """What a table allows: names of its columns and rowid, and whether its cells can be read and swapped."""
 
-from pathlib import Path
-
-import apsw
-
 from ocblob.cells import Column
-from ocblob.databases.sqlite.connection import quote, translated
+from ocblob.databases.sqlite.connection import Reading, quote
 from ocblob.errors import DatabaseUnsupportedError
 
 
 class Schema:
     """The tables of one file, looked up once."""
 
-    def __init__(self, path: Path, connection: apsw.Connection) -> None:
-        self._path = path
-        self._db = connection
+    def __init__(self, reading: Reading) -> None:
+        self._path = reading.path
+        self._reading = reading
         self._tables: dict[str, frozenset[str]] | None = None
 
     def tables(self) -> dict[str, frozenset[str]]:
         """The columns of every ordinary table."""
         if self._tables is None:
             names = self._rows("SELECT name FROM pragma_table_list WHERE schema='main' AND type='table'")
+            columns = {str(name): self._rows("SELECT name FROM pragma_table_info(?)", name) for (name,) in names}
             self._tables = {
-                str(name): frozenset(
-                    str(column) for (column,) in self._rows("SELECT name FROM pragma_table_info(?)", name)
-                )
-                for (name,) in names
-                if not str(name).startswith("sqlite_")
+                name: frozenset(str(column) for (column,) in found)
+                for name, found in columns.items()
+                if not name.startswith("sqlite_")
             }
         return self._tables
 
@@ -64,5 +59,4 @@ class Schema:
         return bool(self._rows("SELECT 1 FROM sqlite_schema WHERE type='trigger' AND tbl_name=? COLLATE NOCASE", table))
 
     def _rows(self, sql: str, *bindings: object) -> list[tuple[object, ...]]:
-        with translated(self._path):
-            return list(self._db.execute(sql, bindings))
+        return self._reading.rows(sql, bindings)

@@ -1,5 +1,6 @@
 """Giving cells their new content: short transactions beside a live writer, each cell only if unchanged."""
 
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ class Swapper:
         self._path = path
         self._schema = schema
         self._db = connect(path, read_only=False)
+        self._lock = threading.Lock()
+        self._version: object = None
+        """SQLite's `data_version`, when it was last looked at."""
         self._own_changes = self._db.total_changes()
         self._meddled = False
         """Whether a trigger has written more than we did: then no earlier read of ours can be trusted."""
@@ -37,16 +41,29 @@ class Swapper:
 
     def close(self) -> None:
         """Close; the last connection to a WAL file checkpoints it."""
-        self._db.close()
+        with self._lock, translated(self._path):
+            self._db.close()
 
     def stamp(self) -> object:
-        """SQLite's `data_version`: it moves when another connection commits, not when this one does."""
+        """SQLite's `data_version`: it moves when another connection commits, not when this one does.
+
+        Does not wait for a transaction of ours: an older value only means that more is looked at twice.
+        """
+        if self._lock.acquire(blocking=self._version is None):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
+        return self._version
+
+    def _look(self) -> object:
         with translated(self._path):
-            return self._db.execute("PRAGMA data_version").get
+            self._version = self._db.execute("PRAGMA data_version").get
+        return self._version
 
     def swap(self, edits: Sequence[Edit], *, stamp: object) -> list[EditResult]:
         """See `Database`."""
-        with translated(self._path):
+        with self._lock, translated(self._path):
             # In WAL mode NORMAL may lose the last commits at a power cut, never more, and no fsync happens
             # while we hold the lock; `flush` makes them durable. Without a WAL it could damage the file.
             wal = self._db.execute("PRAGMA journal_mode").get == "wal"
@@ -70,11 +87,11 @@ class Swapper:
     def _swap_some(self, edits: Sequence[Edit], stamp: object) -> list[EditResult]:
         """As many edits as one short transaction takes, one at least."""
         results: list[EditResult] = []
-        with translated(self._path):
+        with self._lock, translated(self._path):
             self._db.execute("BEGIN IMMEDIATE")
             begun = time.monotonic()
             try:
-                moved = self._db.execute("PRAGMA data_version").get != stamp
+                moved = self._look() != stamp
                 for edit in edits:
                     results.append(self._swap_one(edit, check=moved or self._meddled))
                     if time.monotonic() - begun > TRANSACTION_S:

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import apsw
 
-from ocblob.databases.sqlite.connection import check_file, connect, translated
+from ocblob.databases.sqlite.connection import BUSY_TIMEOUT_MS, check_file, connect, translated
 from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError
 from ocblob.filesystem import PRIVATE_FILE_MODE, copy_mode_and_owner, fsync_directory, fsync_file
 
@@ -28,6 +28,7 @@ IN_PLACE_BYTES_PER_S: Final = 400e6
 """Live bytes that VACUUM in place rewrites in a second, on the slow side; writers wait meanwhile."""
 HOST_PATIENCE_S: Final = 3.0
 """A host that waits longer for the lock may give up (OpenCode: 5 s)."""
+CHECKPOINT_TIMEOUT_MS: Final = 100
 _TEMPORARY: Final = ".ocblob-vacuum-"
 _HEADER_MAGIC_BYTES: Final = 16
 
@@ -158,7 +159,14 @@ def apply_vacuum(plan: VacuumPlan) -> VacuumReport:
 
 def checkpoint(db: apsw.Connection, mode: Literal["PASSIVE", "TRUNCATE"]) -> bool:
     """Move the WAL into the file; False if a reader or writer kept us from finishing."""
-    ((busy, _frames, _moved),) = db.execute(f"PRAGMA wal_checkpoint({mode})")
+    # A checkpoint that waits for a reader holds the write lock meanwhile: the host would wait with it.
+    db.set_busy_timeout(CHECKPOINT_TIMEOUT_MS)
+    try:
+        ((busy, _frames, _moved),) = db.execute(f"PRAGMA wal_checkpoint({mode})")
+    except apsw.BusyError:
+        return False
+    finally:
+        db.set_busy_timeout(BUSY_TIMEOUT_MS)
     return not busy
 
 
@@ -167,7 +175,7 @@ def _in_place(path: Path) -> str:
         # Room was checked here; the system's temporary directory may be memory.
         directory = str(path.parent).replace("'", "''")
         db.execute(f"PRAGMA temp_store_directory='{directory}'")
-        checkpoint(db, "TRUNCATE")
+        checkpoint(db, "PASSIVE")
         db.execute("VACUUM")
         if not checkpoint(db, "TRUNCATE"):
             return "another process is reading: the file and its WAL shrink at the next checkpoint"

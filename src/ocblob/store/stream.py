@@ -1,0 +1,103 @@
+"""One blob as a file that can be read and seeked in."""
+
+import io
+import os
+from collections.abc import Callable
+from typing import BinaryIO
+
+from ocblob import codec
+from ocblob.digest import Hasher
+from ocblob.errors import BlobCorruptError, StoreUnavailableError
+
+
+class BlobStream(io.RawIOBase):
+    """A readable, seekable view of one blob.
+
+    Read from beginning to end it is checked by its digest, at the end; a part of it by frame checksums.
+    Memory: one frame, 1 MiB.
+    """
+
+    def __init__(self, source: BinaryIO, digest: str, on_corrupt: Callable[[], None]) -> None:
+        super().__init__()
+        self._source = source
+        self._digest = digest
+        self._on_corrupt = on_corrupt
+        self.header = codec.parse_header(source.read(codec.HEADER_BYTES), digest=digest)
+        self._table = codec.read_seek_table(source, self.header)
+        self._at = 0
+        self._index = -1
+        self._frame = b""
+        self._hasher = Hasher()
+        self._hashed = 0
+        """Bytes from the beginning that the hasher has seen."""
+        self._damage: BlobCorruptError | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole blob."""
+        return self.header.size
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """The position in the blob."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As files do; a position behind the end reads nothing."""
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}
+        if whence not in starts:
+            raise ValueError(f"invalid whence: {whence}")
+        start = starts[whence]
+        if start + offset < 0:
+            raise ValueError(f"negative position {start + offset}")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        """Up to the end of the current frame."""
+        if self._at >= self.size:
+            return 0
+        index, skip = divmod(self._at, codec.FRAME_BYTES)
+        if self._damage is not None:
+            raise self._damage
+        try:
+            self._load(index)
+        except BlobCorruptError as error:
+            self._damage = error
+            self._on_corrupt()
+            raise
+        except OSError as error:
+            raise StoreUnavailableError(f"blob {self._digest}: {error.strerror}") from error
+        data = memoryview(self._frame)[skip : skip + len(buffer)]
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Give the file free."""
+        if not self.closed:
+            self._source.close()
+        super().close()
+
+    def _load(self, index: int) -> None:
+        if index == self._index:
+            return
+        expected = min(codec.FRAME_BYTES, self.size - index * codec.FRAME_BYTES)
+        frame = codec.read_frame(self._source, self._table, index, digest=self._digest)
+        if len(frame) != expected:
+            raise BlobCorruptError(f"object {self._digest} has a frame of {len(frame)} bytes", digest=self._digest)
+        if index * codec.FRAME_BYTES == self._hashed:
+            self._hasher.update(frame)
+            self._hashed += len(frame)
+            if self._hashed == self.size and self._hasher.hexdigest() != self._digest:
+                raise BlobCorruptError(
+                    f"object {self._digest} hashes to {self._hasher.hexdigest()}", digest=self._digest
+                )
+        self._index, self._frame = index, frame
