@@ -77,7 +77,8 @@ def test_one_wrong_character_is_another_text_or_refused(data: bytes, at: int, ch
     "text",
     [
         b"QUF_", b"QU-B", b"QUFB\n", b"QU\nFB", b"QUFB ", b" QUFB", b"QUFB\r\nQUFB", b"QUF", b"QU", b"Q", b"QU=B",
-        b"QUFB====", b"QQ=", b"QQ", b"=QUF", b"QUF\xc3", b"QUF\0", b"QUF\\", b"QUE=QUE=", b"QR==", b"QUJ=", b"QUFBQQ=\n",
+        b"QUFB====", b"QQ=", b"QQ", b"=QUF", b"QUF\xc3", b"QUF\0", b"QUF\\", b"QUE=QUE=", b"QR==", b"QUJ=",
+        b"QUFBQQ=\n",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 100])

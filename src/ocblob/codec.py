@@ -121,8 +121,9 @@ def encode(chunks: Iterable[bytes], sink: BinaryIO) -> tuple[ObjectHeader, int]:
 def decode(source: BinaryIO, *, digest: str) -> Iterator[bytes]:
     """Yield the blob in pieces of up to 1 MiB, checked: the iterator ends without an error only if all is true.
 
-    Every byte of the object takes part in the check, its seek table too. Raises `BlobCorruptError` at the first
-    sign of damage, at the latest after the last piece: who must not act on bad bytes waits for the end.
+    Every byte that has a say in the blob takes part in the check, header and seek table too. Raises
+    `BlobCorruptError` at the first sign of damage, at the latest after the last piece: who must not act on bad
+    bytes waits for the end.
     `source` is read forward only. Memory: about 4 MiB, whatever the object claims.
     """
     packed = _Input(source)

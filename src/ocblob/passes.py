@@ -26,6 +26,8 @@ from ocblob.offload import OffloadReport, offload, plan_offloads
 from ocblob.restore import RestoreReport, restore
 from ocblob.store import BlobStore
 
+ANNOUNCED_BYTES = 100 * 10**6
+"""Room on disk that is worth a word before it is taken."""
 VacuumWhen = Literal["never", "always"]
 Say = Callable[[str], None]
 """Words for people, a line at a time."""
@@ -177,5 +179,6 @@ def vacuum_pass(
         )
     if dry_run:
         return VacuumReport(plan.method, plan.before, plan.before, 0.0)
-    say(f"vacuum ({plan.method}) needs {plan.room_needed / 1e6:.0f} MB of room for a while")
+    if plan.room_needed >= ANNOUNCED_BYTES:
+        say(f"vacuum ({plan.method}) needs {plan.room_needed / 1e6:.0f} MB of room for a while")
     return apply_vacuum(plan)

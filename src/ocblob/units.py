@@ -12,7 +12,8 @@ _SIZE_UNITS: Final = {
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 _AGE_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_NUMBER_UNIT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*")
+_MOST: Final = 2**62
+_NUMBER_UNIT = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*")
 
 
 def parse_size(text: str) -> int:
@@ -20,7 +21,10 @@ def parse_size(text: str) -> int:
     match = _NUMBER_UNIT.fullmatch(text)
     if match is None or match[2].lower() not in _SIZE_UNITS:
         raise UsageError(f"{text!r} is no size; write it as 200MB, 1.5GiB or a number of bytes")
-    return int(Decimal(match[1]) * _SIZE_UNITS[match[2].lower()])
+    size = int(Decimal(match[1]) * _SIZE_UNITS[match[2].lower()])
+    if size > _MOST:
+        raise UsageError(f"{text!r} is more than any disk holds")
+    return size
 
 
 def parse_age(text: str) -> float:
@@ -28,7 +32,10 @@ def parse_age(text: str) -> float:
     match = _NUMBER_UNIT.fullmatch(text)
     if match is None or match[2].lower() not in _AGE_UNITS:
         raise UsageError(f"{text!r} is no age; write it as 30d, 12h or 15m")
-    return float(match[1]) * _AGE_UNITS[match[2].lower()]
+    age = float(match[1]) * _AGE_UNITS[match[2].lower()]
+    if age > _MOST / 10**9:
+        raise UsageError(f"{text!r} is older than anything")
+    return age
 
 
 def format_size(size: float) -> str:

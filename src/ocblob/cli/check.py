@@ -93,7 +93,7 @@ def _print(store_place: config.Place, report: CheckReport) -> None:
     if report.objects_read:
         click.echo(f"  read      {report.objects_read:,} objects, {report.corrupt:,} corrupt")
     click.echo(
-        f"  refs      {report.refs:,} in {report.databases} databases, to {report.blobs_named:,} blobs;"
+        f"  refs      {report.refs:,} in {report.databases} database(s), to {report.blobs_named:,} blobs;"
         f" {report.unresolved:,} unresolved"
     )
     if report.repaired:

@@ -66,6 +66,8 @@ def _print(found: Status, *, verbose: bool) -> None:
         click.echo(f"  {name:<20} {rows:>9,} rows  {format_size(size):>9}")
     click.echo("attachments")
     for column in found.columns:
+        if not (column.offloaded or column.inline or column.refs or verbose):
+            continue
         note = "" if column.offloaded else "  (V2: not offloaded unless asked)"
         click.echo(
             f"  {column.column:<20} {column.inline:>6,} inline, {format_size(column.inline_chars)} of base64;"

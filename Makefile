@@ -1,0 +1,32 @@
+# What CI runs and what the README names. POSIX systems; on Windows run the commands of a target by hand.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/installed  ## the main job on a database of 200 MB that it makes
+	$(BIN)/python benchmarks/demo.py
+
+test: $(VENV)/installed  ## every test, with branch coverage
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+lint: $(VENV)/installed  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/installed  ## the figures of the README
+	$(BIN)/python benchmarks/bench_offload.py
+
+clean:
+	rm -rf $(VENV) .cache .coverage* demo build dist
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
