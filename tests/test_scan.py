@@ -26,11 +26,11 @@ PNG_REF = b"data:image/png;base64," + REF_TEXT
 # What a cell may be made of; glued at random these come close to every rule of the scanner.
 FRAGMENTS = st.sampled_from(
     [
-        b'"data:', b"data:", b'"', b'\\"', b"\\", b"\\/", b"\\u0041", b",", b":", b"[", b"]", b"{", b"}", b" ", b"\n", b"\0", b"=",
-        b"image/png", b"text/plain;charset=utf-8", b";base64,", b";BASE64,", b";base64", b"\xff", b"\xc3\xa4",
+        b'"data:', b"data:", b'"', b'\\"', b"\\", b"\\/", b"\\u0041", b",", b":", b"[", b"]", b"{", b"}", b" ", b"\n",
+        b"\0", b"=", b"image/png", b"text/plain;charset=utf-8", b";base64,", b";BASE64,", b";base64", b"\xff", b"\xc3\xa4",
         TEXT, TEXT[:7], TEXT[:8], b"QQ==", b"QR==", b"QUE=", b"QUFB", b"QUF_", REF_TEXT, REF_TEXT[:-4],
-        b'"data:;base64,', b'"data:image/png;base64,', URL, PNG_REF, b'"' + URL + b'"', b':"' + URL + b'"', b'["' + PNG_REF + b'"',
-        b'"data:' + b"x" * 1017 + b";base64,", b'"data:' + b"x" * 1018 + b";base64,",
+        b'"data:;base64,', b'"data:image/png;base64,', URL, PNG_REF, b'"' + URL + b'"', b':"' + URL + b'"',
+        b'["' + PNG_REF + b'"', b'"data:' + b"x" * 1017 + b";base64,", b'"data:' + b"x" * 1018 + b";base64,",
     ]
 )  # fmt: skip
 CELLS = st.lists(FRAGMENTS, max_size=12).map(b"".join)
@@ -149,8 +149,8 @@ def test_no_other_quote_opens_a_string(before: bytes) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        b";base64", b"image/png;base64", b"IMAGE/PNG;BASE64", b"text/plain;charset=utf-8;base64", b"image/png;name=a b.png;base64",
-        b"image/svg+xml;utf8;base64", b"text/\xc3\xa4;base64", b"text/\xff;base64", b"/;;==;base64", b";base64;base64",
+        b";base64", b"image/png;base64", b"IMAGE/PNG;BASE64", b"text/plain;charset=utf-8;base64",
+        b"image/png;name=a b.png;base64", b"image/svg+xml;utf8;base64", b"text/\xc3\xa4;base64", b"text/\xff;base64", b"/;;==;base64", b";base64;base64",
         b"x" * 1017 + b";base64", b"data:image/png;base64",
     ],
 )  # fmt: skip
@@ -165,9 +165,10 @@ def test_any_header_counts_up_to_a_kibibyte(header: bytes) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        b"", b"image/png", b"image/png;charset=utf-8", b"base64", b"image/pngbase64", b"image/png; base64", b"image/png;base64 ",
-        b"image/png;base64;x=y", b"image/png;base6", b"text/plain;x=a,b;base64", b'text/plain;x=\\"a\\";base64', b"image\\/png;base64",
-        b"text/plain\n;base64", b"text/plain;\0;base64", b'text/plain";base64', b"x" * 1018 + b";base64", b"x" * 5000 + b";base64",
+        b"", b"image/png", b"image/png;charset=utf-8", b"base64", b"image/pngbase64", b"image/png; base64",
+        b"image/png;base64 ", b"image/png;base64;x=y", b"image/png;base6", b"text/plain;x=a,b;base64",
+        b'text/plain;x=\\"a\\";base64', b"image\\/png;base64", b"text/plain\n;base64", b"text/plain;\0;base64",
+        b'text/plain";base64', b"x" * 1018 + b";base64", b"x" * 5000 + b";base64",
     ],
 )  # fmt: skip
 def test_other_headers_are_no_data_url(header: bytes) -> None:
@@ -231,24 +232,21 @@ def test_ref_is_a_ref_below_any_minimum() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "placeholder",
     [
-        REF_TEXT[:-4],
-        REF_TEXT + b"QUFB",
-        b"QUFB" + REF_TEXT,
-        base64.b64encode(b"ocblob/1 " + b"9C" * 32 + b" 77\n"),
-        base64.b64encode(b"ocblob/1 " + b"9c" * 32 + b" 77"),
-        base64.b64encode(b"x" + b"ocblob/1 " + b"9c" * 32 + b" 77\n"),
-        base64.b64encode((b"ocblob/1 " + b"9c" * 32 + b" 77\n") * 2),
+        b"ocblob/1 " + b"9C" * 32 + b" 77\n",
+        b"ocblob/1 " + b"9c" * 32 + b" 77",
+        b"ocblob/1 " + b"9c" * 32 + b" 77 and more\n",
+        b"ocblob/1 " + b"9c" * 31 + b" 77\n",
+        b"ocblob/2 " + b"9c" * 32 + b" 77\n",
+        b"x" + b"ocblob/1 " + b"9c" * 32 + b" 77\n",
+        (b"ocblob/1 " + b"9c" * 32 + b" 77\n") * 2,
+        b"ocblob/1 " + b"9c" * 32 + b" 77\n" + bytes(8192),
     ],
 )
-def test_lookalikes_are_payloads(text: bytes) -> None:
-    """What looks like a ref and does not parse strictly is any other payload, or not canonical; never a ref."""
-    (reason,) = reasons(b'["data:image/png;base64,' + text + b'"]')
-    if text == REF_TEXT + b"QUFB" and not REF_TEXT.endswith(b"="):
-        assert REF == reason
-    else:
-        assert not isinstance(reason, Ref)
+def test_lookalikes_are_payloads(placeholder: bytes) -> None:
+    """What looks like a ref and does not parse strictly is a payload as any other."""
+    assert [len(placeholder)] == reasons(b'["data:text/plain;base64,' + base64.b64encode(placeholder) + b'"]')
 
 
 @pytest.mark.parametrize("end", [0, 1, 10, 39, 40])
@@ -338,20 +336,23 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(item)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(
     document=documents(),
-    indent=st.sampled_from([None, 0, 2, "\t"]),
-    tight=st.booleans(),
-    ascii_only=st.booleans(),
+    style=st.fixed_dictionaries(
+        {
+            "indent": st.sampled_from([None, 0, 2, "\t"]),
+            "separators": st.sampled_from([None, (",", ":"), (" , ", " : ")]),
+            "ensure_ascii": st.booleans(),
+        }
+    ),
     sizes=CUTS,
 )
 def test_json_has_a_span_for_each_string_that_is_a_data_url(
-    document: Any, indent: int | str | None, tight: bool, ascii_only: bool, sizes: list[int]
+    document: Any, style: dict[str, Any], sizes: list[int]
 ) -> None:
     """In valid JSON, however it is written, exactly the strings that are data URLs as a whole are found."""
-    separators = (",", ":") if tight else None
-    cell = json.dumps(document, indent=indent, separators=separators, ensure_ascii=ascii_only).encode()
+    cell = json.dumps(document, **style).encode()
     expected = [text for text in strings(document) if re.fullmatch(r'data:[^",\\]*;base64,[A-Za-z0-9+/]*=*', text)]
     spans = list(scan(cut(cell, sizes)))
     assert expected == [f"data:{span.header},{cell[span.start : span.end].decode()}" for span in spans]

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from ocblob.errors import UsageError
 from ocblob.hosts import opencode
 
@@ -44,6 +42,8 @@ def store_place(option: str | None, environment: Mapping[str, str] = os.environ)
         return Place(option, "--store")
     if named := environment.get(STORE_VARIABLE):
         return Place(named, STORE_VARIABLE)
+    import platformdirs  # noqa: PLC0415 - 10 ms that only the default is worth
+
     return Place(str(platformdirs.user_data_path("ocblob", appauthor=False) / "store"), "default")
 
 

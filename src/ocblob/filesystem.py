@@ -6,7 +6,6 @@ Linux is what the tests run on; the macOS and Windows branches follow their docu
 import contextlib
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -137,6 +136,8 @@ def _linux_filesystem(path: Path) -> str:
 
 
 def _macos_filesystem(path: Path) -> str:
+    import subprocess  # noqa: PLC0415 - only here
+
     mounts = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
     best, name = -1, ""
     for line in mounts.splitlines():

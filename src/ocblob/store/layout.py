@@ -13,7 +13,7 @@ catalog.sqlite                 sizes, last use, states, claims
 
 import io
 import json
-import uuid
+import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,7 +81,7 @@ def read_identity(backend: Backend) -> StoreIdentity:
 
 def create_identity(backend: Backend) -> StoreIdentity:
     """Write a new store's `store.json`; if another process was faster, its store is the store."""
-    identity = StoreIdentity(uuid.uuid4().hex)
+    identity = StoreIdentity(os.urandom(16).hex())
     data = _json({"format": FORMAT_VERSION, "id": identity.id, "hash": HASH_NAME})
     if backend.put_new(STORE_KEY, io.BytesIO(data), size=len(data)):
         return identity
