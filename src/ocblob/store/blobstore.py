@@ -21,7 +21,7 @@ from ocblob.errors import (
     StoreUnavailableError,
     UsageError,
 )
-from ocblob.filesystem import make_private_directory
+from ocblob.filesystem import PRIVATE_DIRECTORY_MODE, fsync_directory, make_private_directory
 from ocblob.store import layout
 from ocblob.store.catalog import Catalog, State
 from ocblob.store.reader import Reader
@@ -67,9 +67,12 @@ class BlobStore:
         try:
             if root.exists() and (not root.is_dir() or _foreign(root)):
                 raise StoreError(f"{root} is there, is no blob store, and is not empty", hint="name another --store")
-            make_private_directory(root)
-            for key in [*(f"{layout.OBJECTS}{byte:02x}" for byte in range(256)), layout.STAGING.rstrip("/")]:
-                make_private_directory(backend.path(key))
+            objects = backend.path(layout.OBJECTS.rstrip("/"))
+            make_private_directory(objects)
+            make_private_directory(backend.path(layout.STAGING.rstrip("/")))
+            for byte in range(256):
+                (objects / f"{byte:02x}").mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
+            fsync_directory(objects)
         except OSError as error:
             raise StoreUnavailableError(f"{root}: {error.strerror}") from error
         # store.json comes last: half a store is no store, and the next try completes it.

@@ -20,6 +20,7 @@ from ocblob.errors import (
     BlobMissingError,
     ObjectNotFoundError,
     StoreError,
+    StoreUnavailableError,
 )
 from ocblob.store.layout import OBJECTS, QUARANTINE, TOMBSTONES, TRASH, get_json, object_key, trash_key
 from ocblob.store.stream import BlobStream
@@ -94,9 +95,13 @@ class Reader:
     def generations(self) -> list[str]:
         """The trash's generations, newest first."""
         if isinstance(self._backend, LocalBackend):
-            with contextlib.suppress(FileNotFoundError):
-                return sorted((entry.name for entry in self._backend.path(TRASH.rstrip("/")).iterdir()), reverse=True)
-            return []
+            try:
+                names = [entry.name for entry in self._backend.path(TRASH.rstrip("/")).iterdir()]
+            except FileNotFoundError:
+                return []
+            except OSError as error:
+                raise StoreUnavailableError(f"{self._backend.url}: {TRASH}: {error.strerror}") from error
+            return sorted(names, reverse=True)
         return sorted({stat.key.split("/")[1] for stat in self._backend.scan(TRASH)}, reverse=True)
 
     def _quarantine(self, digest: str, key: str, file: BinaryIO) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 from ocblob.backends.base import Backend
 from ocblob.digest import check_digest, digest_of
-from ocblob.errors import ObjectNotFoundError
+from ocblob.errors import ObjectNotFoundError, StoreFormatError
 from ocblob.store.layout import DATABASES, PINS, get_json, put_json
 
 
@@ -73,9 +73,17 @@ class Registry:
     def pins(self) -> Iterator[Pin]:
         """Every pin."""
         for stat in self._backend.scan(PINS):
-            value = get_json(self._backend, stat.key)
-            yield Pin(str(value["digest"]), str(value["why"]), int(str(value["pinned_at"])))
+            match get_json(self._backend, stat.key):
+                case {"digest": str(digest), "why": str(why), "pinned_at": int(when)}:
+                    yield Pin(digest, why, when)
+                case value:
+                    raise StoreFormatError(f"{stat.key} does not describe a pin: {value}")
 
 
 def _database(value: dict[str, object]) -> RegisteredDatabase:
-    return RegisteredDatabase(str(value["id"]), str(value["url"]), str(value["host"]), int(str(value["registered_at"])))
+    match value:
+        case {"id": str(key), "url": str(url), "host": str(host), "registered_at": int(when), **others}:
+            named = others.get("tables")
+            tables = tuple(str(name) for name in named) if isinstance(named, list) else ()
+            return RegisteredDatabase(key, url, host, when, tables)
+    raise StoreFormatError(f"a registered database is not described as one: {value}")

@@ -100,7 +100,10 @@ class Writer:
         self._syncers = ThreadPoolExecutor(SYNCERS, thread_name_prefix="ocblob-fsync")
         self._inflight: dict[str, _Job] = {}
         _remove_stale(staging)
-        make_private_directory(self._staging)
+        try:
+            make_private_directory(self._staging)
+        except OSError as error:
+            raise StoreUnavailableError(f"{self._staging}: {error.strerror}") from error
 
     def begin(self, wanted: Iterable[Wanted]) -> "Batch":
         """Claim the blobs and start staging those that the store does not have. Returns at once."""
@@ -179,11 +182,12 @@ class Writer:
             return None
 
     def _stage(self, chunks: Iterable[bytes]) -> Stored:
-        """Write one object, read it back and compare; its fsync is under way when this returns."""
+        """Write one object, read it back and compare, while its fsync is under way."""
         path = self._staging / os.urandom(8).hex()
         try:
             with create_private(path) as file:
                 header, stored_size = codec.encode(chunks, file)
+            durable = self._syncers.submit(_fsync, path)
             # A bug in any codec must not cost a user's bytes: what lies there is what counts.
             with path.open("rb", buffering=0) as back:
                 size = sum(len(chunk) for chunk in codec.decode(back, digest=header.digest))
@@ -198,7 +202,6 @@ class Writer:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        durable = self._syncers.submit(_fsync, path)
         return Stored(header.digest, header.size, stored_size, new=True, name=path.name, durable=durable)
 
     def publish(self, stored: dict[str, Stored], jobs: dict[str, _Job]) -> None:

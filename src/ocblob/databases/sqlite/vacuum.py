@@ -195,6 +195,10 @@ def _swap(path: Path) -> None:
             if wal and db.execute("PRAGMA journal_mode=DELETE").get != "delete":
                 raise DatabaseLockedError(f"{path}: could not leave WAL mode")
             try:
+                # A connection with an exclusive lock keeps its journal, and removes it by name when it closes:
+                # after the rename that would be somebody else's. The last transaction is over: it goes now.
+                db.execute("PRAGMA journal_mode=MEMORY")
+                _journal(path).unlink(missing_ok=True)
                 # An old WAL beside a new file would be applied to it, and destroy it.
                 if _wal(path).exists():
                     raise DatabaseLockedError(f"{_wal(path)} is still there")
@@ -222,7 +226,7 @@ def _swap(path: Path) -> None:
             new,
             _wal(new),
             new.with_name(new.name + "-shm"),
-            new.with_name(new.name + "-journal"),
+            _journal(new),
         ):
             leftover.unlink(missing_ok=True)
 
@@ -263,6 +267,10 @@ def _remove_leftovers(path: Path) -> None:
 
 def _wal(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.name + "-journal")
 
 
 def _size(path: Path) -> int:
