@@ -15,6 +15,7 @@ import pybase64
 
 from ocblob import Resolver, find_refs
 from ocblob.cells import Column, Scope, SessionTable
+from ocblob.databases.sqlite.connection import quote
 from ocblob.digest import digest_of
 from ocblob.errors import BlobError
 from ocblob.hosts.base import HostProfile
@@ -139,10 +140,9 @@ def dump(path: Path) -> dict[str, list[tuple[object, ...]]]:
 
 
 def _rows(path: Path, table: str) -> list[tuple[object, ...]]:
-    names = [name.replace('"', '""') for name in columns(path, table)]
-    values = ", ".join(f'typeof("{name}"), CAST("{name}" AS BLOB)' for name in names)
+    values = ", ".join(f"typeof({quote(name)}), CAST({quote(name)} AS BLOB)" for name in columns(path, table))
     with opened(path) as db:
-        return [tuple(map(_short, row)) for row in db.execute(f'SELECT {values} FROM "{table}" ORDER BY 1, 2')]
+        return [tuple(map(_short, row)) for row in db.execute(f"SELECT {values} FROM {quote(table)} ORDER BY 1, 2")]
 
 
 def _short(value: object) -> object:
@@ -160,7 +160,7 @@ def refs(path: Path) -> list[Ref]:
     found = []
     for table in dump(path):
         for name in columns(path, table):
-            for (value,) in query(path, f'SELECT "{name}" FROM "{table}" WHERE typeof("{name}")=\'text\''):
+            for (value,) in query(path, f"SELECT {quote(name)} FROM {quote(table)} WHERE typeof({quote(name)})='text'"):
                 found += find_refs(str(value))
     return found
 

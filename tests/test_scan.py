@@ -27,8 +27,8 @@ PNG_REF = b"data:image/png;base64," + REF_TEXT
 FRAGMENTS = st.sampled_from(
     [
         b'"data:', b"data:", b'"', b'\\"', b"\\", b"\\/", b"\\u0041", b",", b":", b"[", b"]", b"{", b"}", b" ", b"\n",
-        b"\0", b"=", b"image/png", b"text/plain;charset=utf-8", b";base64,", b";BASE64,", b";base64", b"\xff", b"\xc3\xa4",
-        TEXT, TEXT[:7], TEXT[:8], b"QQ==", b"QR==", b"QUE=", b"QUFB", b"QUF_", REF_TEXT, REF_TEXT[:-4],
+        b"\0", b"=", b"image/png", b"text/plain;charset=utf-8", b";base64,", b";BASE64,", b";base64", b"\xff",
+        b"\xc3\xa4", TEXT, TEXT[:7], TEXT[:8], b"QQ==", b"QR==", b"QUE=", b"QUFB", b"QUF_", REF_TEXT, REF_TEXT[:-4],
         b'"data:;base64,', b'"data:image/png;base64,', URL, PNG_REF, b'"' + URL + b'"', b':"' + URL + b'"',
         b'["' + PNG_REF + b'"', b'"data:' + b"x" * 1017 + b";base64,", b'"data:' + b"x" * 1018 + b";base64,",
     ]
@@ -150,7 +150,8 @@ def test_no_other_quote_opens_a_string(before: bytes) -> None:
     "header",
     [
         b";base64", b"image/png;base64", b"IMAGE/PNG;BASE64", b"text/plain;charset=utf-8;base64",
-        b"image/png;name=a b.png;base64", b"image/svg+xml;utf8;base64", b"text/\xc3\xa4;base64", b"text/\xff;base64", b"/;;==;base64", b";base64;base64",
+        b"image/png;name=a b.png;base64", b"image/svg+xml;utf8;base64", b"text/\xc3\xa4;base64", b"text/\xff;base64",
+        b"/;;==;base64", b";base64;base64",
         b"x" * 1017 + b";base64", b"data:image/png;base64",
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ A ref has one valid form. What does not parse strictly is not a ref, and is left
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,15 +72,15 @@ def parse_placeholder(data: bytes) -> Ref | None:
     return Ref(match["digest"].decode("ascii"), int(match["size"]), pairs)
 
 
-def parse_base64(text: bytes) -> Ref | None:
-    """The ref in the base64 text of a data URL, or None. `text` is at most `REF_CHARS_MAX` characters."""
+def parse_base64(text: bytes, *, accepts: Callable[[bytes], bool] = lambda _: True) -> Ref | None:
+    """The ref in the base64 text of a data URL, or None. `accepts` judges the placeholder's bytes as a file."""
     if MARKER_BASE64 not in text or len(text) > REF_CHARS_MAX or len(text) % 4:
         return None
     try:
         data = pybase64.b64decode(text, validate=True)
     except ValueError:
         return None
-    if pybase64.b64encode(data) != text:
+    if pybase64.b64encode(data) != text or not accepts(data):
         return None
     return parse_placeholder(data)
 

@@ -19,10 +19,14 @@ from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, scan
 KEPT_BYTES_MAX: Final = 8 * 1024 * 1024
 """A cell's new content is held in memory while its row waits; a larger one stays inline."""
 _REF_CHARS_MIN: Final = 120
-_STRING_OR_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_WHITE_SPACE: Final = b" \t\r\n"
+_TOKEN = re.compile(
+    rb'[ \t\r\n]*("[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*"|[][{},:]|true|false|null|-?[0-9][0-9.eE+-]*)'
+)
 _PARTNERS: Final = {b"{": b"}", b"[": b"]"}
+_CLOSING: Final = frozenset(_PARTNERS.values())
 PARSED_BYTES_MAX: Final = 1024 * 1024
-"""New content up to this size is parsed to be sure that it is JSON; of a larger one strings and brackets are."""
+"""New content up to this size is parsed to be sure that it is JSON; of a larger one tokens and brackets are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def is_json(content: bytes) -> bool:
     if len(content) > PARSED_BYTES_MAX:
         return _is_balanced(content)
     try:
-        json.loads(content.decode("latin-1"))
+        json.loads(content.decode("latin-1"), parse_constant=_no_constant, parse_int=str, parse_float=str)
     except RecursionError:
         return _is_balanced(content)  # deeper than Python follows; SQLite and JavaScript go further
     except ValueError:
@@ -131,19 +135,24 @@ def is_json(content: bytes) -> bool:
 
 
 def _is_balanced(content: bytes) -> bool:
-    """Whether every string ends and every bracket has its partner, and nothing follows the last one."""
+    """Whether it is one array or object of JSON's tokens in which every bracket has its partner."""
     expected = bytearray()
-    end = 0
-    for token in _STRING_OR_BRACKET.finditer(content):
-        text = token[0]
-        if b'"' in content[end : token.start()] or (not expected and content[:end].strip()):
+    at, end = 0, len(content.rstrip(_WHITE_SPACE))
+    while at < end:
+        token = _TOKEN.match(content, at, end)
+        if token is None or (not expected and at > 0):
             return False
-        end = token.end()
+        text = token[1]
+        at = token.end()
         if text in _PARTNERS:
             expected += _PARTNERS[text]
-        elif text[:1] != b'"' and (not expected or expected.pop() != text[0]):
+        elif not expected or (text in _CLOSING and expected.pop() != text[0]):
             return False
-    return end > 0 and not expected and not content[end:].strip()
+    return at > 0 and not expected
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _stay(span: PayloadSpan, reason: Reason) -> InlineSpan:

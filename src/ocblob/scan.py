@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from ocblob.base64stream import Base64Decoder, NotCanonicalError
 from ocblob.digest import Hasher
+from ocblob.placeholders import accepts
 from ocblob.ref import REF_CHARS_MAX, Ref, parse_base64
 
 HEADER_BYTES_MAX: Final = 1024
@@ -167,7 +169,8 @@ class _Payload:
 
     def close(self) -> Span:
         where = (self._start, self._start + self._length, self._header)
-        if self._short is not None and (ref := parse_base64(self._short)):
+        mime = self._header.partition(";")[0]
+        if self._short is not None and (ref := parse_base64(self._short, accepts=partial(accepts, mime))):
             return RefSpan(*where, ref)
         if self._length < self._min:
             return InlineSpan(*where, Reason.SMALL)
@@ -196,9 +199,9 @@ def scan_text(text: bytes) -> Iterator[Span]:
     if not text.startswith(b"data:"):
         yield from scan((text,), hashing=False)
         return
-    for span in scan((b'["', text, b'"'), hashing=False):
-        if span.end - 2 == len(text):
-            yield replace(span, start=span.start - 2, end=span.end - 2)
+    span = next(scan((b'["', text, b'"'), hashing=False), None)
+    if span is not None and span.end - 2 == len(text):
+        yield replace(span, start=span.start - 2, end=span.end - 2)
 
 
 def find_refs(cell: str | bytes) -> list[Ref]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ocblob.placeholders import gif, jpeg, mp4, pdf, png, svg, wav, webp
 
-__all__ = ["ALIASES", "CARRIERS", "MARKER_BYTES_MAX", "build", "media_type"]
+__all__ = ["ALIASES", "CARRIERS", "MARKER_BYTES_MAX", "accepts", "build", "media_type"]
 
 MARKER_BYTES_MAX: Final = 240
 """A marker must fit in one sub-block of a GIF comment (255), and may be carried by any type."""
@@ -40,6 +40,29 @@ ALIASES: Final[dict[str, str]] = {
     "image/svg": "image/svg+xml",
     "image/x-png": "image/png",
 }
+
+
+_MAGIC: Final[dict[str, tuple[int, bytes]]] = {
+    "application/pdf": (0, b"%PDF-"),
+    "audio/wav": (0, b"RIFF"),
+    "image/gif": (0, b"GIF8"),
+    "image/jpeg": (0, b"\xff\xd8\xff"),
+    "image/png": (0, b"\x89PNG"),
+    "image/svg+xml": (0, b"<"),
+    "image/webp": (0, b"RIFF"),
+    "video/mp4": (4, b"ftyp"),
+    "video/quicktime": (4, b"ftyp"),
+}
+"""Where and how a file of each type begins, whichever version of ours made it."""
+
+
+def accepts(mime: str, data: bytes) -> bool:
+    """Whether `data` can be a placeholder of this type: a file of the type, or nothing but one marker line."""
+    essence = media_type(mime)
+    if essence in _MAGIC:
+        offset, magic = _MAGIC[essence]
+        return data[offset : offset + len(magic)] == magic
+    return not essence.startswith("image/") and data.startswith(b"ocblob/") and data.find(b"\n") == len(data) - 1
 
 
 def build(mime: str, marker: bytes) -> bytes | None:

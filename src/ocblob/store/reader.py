@@ -8,6 +8,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import BinaryIO
 
 from ocblob import codec
@@ -16,6 +17,7 @@ from ocblob.backends.local import LocalBackend
 from ocblob.errors import (
     BackendError,
     BlobCorruptError,
+    BlobError,
     BlobExpiredError,
     BlobMissingError,
     ObjectNotFoundError,
@@ -37,27 +39,42 @@ class Reader:
     def chunks(self, digest: str) -> Iterator[bytes]:
         """The blob in pieces of up to 1 MiB; an end without an error means that all of it was true.
 
-        Raises `BlobMissingError`, `BlobExpiredError`, `BlobCorruptError` or `BackendError`.
+        Raises `BlobMissingError`, `BlobExpiredError`, `BlobCorruptError` or `BackendError`. A copy that turns out
+        bad before anything was handed out is quarantined and the next one is read.
         """
-        key, file = self._locate(digest)
-        with file:
-            try:
-                yield from codec.decode(file, digest=digest)
-            except BlobCorruptError:
-                self._quarantine(digest, key, file)
-                raise
-            except OSError as error:
-                raise BackendError(f"{self._backend.url}: {key}: {error.strerror}") from error
+        damage: BlobCorruptError | None = None
+        for key, file in self._copies(digest):
+            handed_out = False
+            with file:
+                try:
+                    for chunk in codec.decode(file, digest=digest):
+                        handed_out = True
+                        yield chunk
+                except BlobCorruptError as error:
+                    self._quarantine(digest, key, file)
+                    if handed_out:
+                        raise
+                    damage = error
+                except OSError as error:
+                    raise StoreUnavailableError(f"{self._backend.url}: {key}: {error.strerror}") from error
+                else:
+                    return
+        raise damage or self._absent(digest)
 
     def open(self, digest: str) -> BlobStream:
         """A seekable stream of the blob. Raises as `chunks` does, damage at the latest at the stream's end."""
-        key, file = self._locate(digest)
-        try:
-            return BlobStream(file, digest, lambda: self._quarantine(digest, key, file))
-        except BlobCorruptError:
-            self._quarantine(digest, key, file)
-            file.close()
-            raise
+        damage: BlobCorruptError | None = None
+        for key, file in self._copies(digest):
+            try:
+                return BlobStream(file, digest, partial(self._quarantine, digest, key, file))
+            except BlobCorruptError as error:
+                self._quarantine(digest, key, file)
+                file.close()
+                damage = error
+            except BaseException:
+                file.close()
+                raise
+        raise damage or self._absent(digest)
 
     def verify(self, digest: str) -> int:
         """Read the whole blob and forget it; return its size. Raises as `chunks` does."""
@@ -70,20 +87,20 @@ class Reader:
                 return self._backend.stat(key).key
         return None
 
-    def _locate(self, digest: str) -> tuple[str, BinaryIO]:
+    def _copies(self, digest: str) -> Iterator[tuple[str, BinaryIO]]:
+        """Every copy that there is, opened; the caller closes it."""
         for key in self._places(digest):
             with contextlib.suppress(ObjectNotFoundError):
-                return key, self._backend.open(key)
+                yield key, self._backend.open(key)
+
+    def _absent(self, digest: str) -> BlobError:
+        """Why no copy is there."""
         try:
             tombstone = get_json(self._backend, f"{TOMBSTONES}{digest}.json")
         except ObjectNotFoundError:
-            raise BlobMissingError(f"blob {digest} is not in the store {self._backend.url}", digest=digest) from None
+            return BlobMissingError(f"blob {digest} is not in the store {self._backend.url}", digest=digest)
         policy, when = tombstone.get("policy", "policy"), tombstone.get("when", "an unknown day")
-        raise BlobExpiredError(
-            f"blob {digest} was dropped by {policy} on {when}",
-            digest=digest,
-            tombstone=tombstone,
-        )
+        return BlobExpiredError(f"blob {digest} was dropped by {policy} on {when}", digest=digest, tombstone=tombstone)
 
     def _places(self, digest: str) -> Iterator[str]:
         """Where the object may be. The live place twice: a blob may be revived while we look through the trash."""
