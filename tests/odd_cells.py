@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from ocblob.digest import digest_of
 from ocblob.ref import Ref
-from ocblob.rewrite import reference_text
+from ocblob.rewrite import OffloadPlan, plan_offload, reference_text
 from ocblob.scan import Reason
 
 MIN_CHARS: Final = 8 * 1024
+STORE: Final = "3f2a9c01"
+"""The store that planned refs name."""
 PIECE_BYTES: Final = 256 * 1024
 """A cell is read in pieces of this size; what lies across a border is of interest."""
 SqlType = Literal["text", "blob", "null", "integer", "real"]
@@ -351,6 +353,25 @@ CELLS: Final = (
     *_without(),
     *_refs(),
 )
+
+
+class Reader:
+    """A cell in memory, read in pieces."""
+
+    def __init__(self, data: bytes, *, piece: int = PIECE_BYTES) -> None:
+        self._data = data
+        self._piece = piece
+        self.size = len(data)
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes from `start` to `end`."""
+        for at in range(start, end, self._piece):
+            yield self._data[at : min(at + self._piece, end)]
+
+
+def planned(cell: bytes, min_chars: int = MIN_CHARS, piece: int = PIECE_BYTES) -> OffloadPlan:
+    """What an offload would do to one cell."""
+    return plan_offload(Reader(cell, piece=piece), min_chars=min_chars, store=STORE)
 
 
 @st.composite

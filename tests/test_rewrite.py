@@ -1,7 +1,6 @@
 import base64
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,35 +16,14 @@ from ocblob.rewrite import (
     OffloadPlan,
     Replacement,
     is_json,
-    plan_offload,
     reference_text,
     splice,
     spliced_size,
 )
 from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, scan
-from odd_cells import CELLS, MIN_CHARS, PIECE_BYTES, TALK, OddCell, documents, part, url
+from odd_cells import CELLS, PIECE_BYTES, STORE, TALK, OddCell, Reader, documents, part, planned, url
 
-STORE = "3f2a9c01"
 NOISE = random.Random(5).randbytes(9000)
-
-
-class Reader:
-    """A cell in memory, read in pieces."""
-
-    def __init__(self, data: bytes, *, piece: int = PIECE_BYTES) -> None:
-        self._data = data
-        self._piece = piece
-        self.size = len(data)
-
-    def read(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes from `start` to `end`."""
-        for at in range(start, end, self._piece):
-            yield self._data[at : min(at + self._piece, end)]
-
-
-def planned(cell: bytes, min_chars: int = MIN_CHARS, piece: int = PIECE_BYTES) -> OffloadPlan:
-    """The plan of one cell."""
-    return plan_offload(Reader(cell, piece=piece), min_chars=min_chars, store=STORE)
 
 
 def put_back(cell: bytes, content: bytes, plan: OffloadPlan) -> bytes:

@@ -121,6 +121,8 @@ class CellBatches:
                 self._pending.pop(0).result()
             batch = self._writer.begin(self._wanted(self._group))
             self._pending.append(self._committer.submit(self._commit, self._group, batch))
+            if not self._database.reads_beside_writes:
+                self.wait()
         # Taken before anything of the next batch is read.
         self._group = _Group(self._database.stamp())
 

@@ -25,7 +25,7 @@ def parse_size(text: str) -> int:
     unit = _SIZE_UNITS[match[2].lower()]
     size = int(whole) * unit + (int(part) * unit // 10 ** len(part) if part else 0)
     if size > _MOST:
-        raise UsageError(f"{text!r} is more than any disk holds")
+        raise UsageError(f"{text!r} is more than any disk holds; write a size as 200MB, 1.5GiB")
     return size
 
 
@@ -36,16 +36,16 @@ def parse_age(text: str) -> float:
         raise UsageError(f"{text!r} is no age; write it as 30d, 12h or 15m")
     age = float(match[1]) * _AGE_UNITS[match[2].lower()]
     if age > _MOST / 10**9:
-        raise UsageError(f"{text!r} is older than anything")
+        raise UsageError(f"{text!r} is older than anything; write an age as 30d, 12h or 15m")
     return age
 
 
 def format_size(size: float) -> str:
     """With three digits or so: `372.6 MB`."""
-    if abs(size) < 1000:  # noqa: PLR2004 - the first unit's end
+    if abs(size) < 999.5:  # noqa: PLR2004 - what rounds to a thousand is one of the next unit
         return f"{size:.0f} B"
     for unit in ("kB", "MB", "GB"):
         size /= 1000
-        if abs(size) < 1000:  # noqa: PLR2004
-            return f"{size:.1f} {unit}" if abs(size) < 100 else f"{size:.0f} {unit}"  # noqa: PLR2004
+        if abs(size) < 999.5:  # noqa: PLR2004
+            return f"{size:.1f} {unit}" if abs(size) < 99.95 else f"{size:.0f} {unit}"  # noqa: PLR2004
     return f"{size / 1000:.2f} TB"

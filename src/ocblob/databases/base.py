@@ -115,7 +115,11 @@ class Database(Protocol):
         """Rows and bytes of content of every table; no cell is read."""
 
     def find_again(self, cell: Cell) -> bool:
-        """Whether the row is still there."""
+        """Whether the row is still there and its cell may still hold something."""
+
+    @property
+    def reads_beside_writes(self) -> bool:
+        """Whether reading goes on while `swap` writes; if not, nothing may be open for reading meanwhile."""
 
     @property
     def longest_transaction_s(self) -> float:

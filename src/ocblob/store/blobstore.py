@@ -120,8 +120,9 @@ class BlobStore:
 
     def read(self, digest: str) -> bytes:
         """A whole blob, verified. Memory: the blob, twice while it is joined."""
-        chunks = list(self.chunks(digest))
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        data = self.reader.read(digest)
+        self._note_use(digest)
+        return data
 
     def open_blob(self, digest: str) -> "io.BufferedReader[BlobStream]":
         """A seekable stream; verified by digest when it is read from beginning to end."""

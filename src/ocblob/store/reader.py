@@ -61,6 +61,22 @@ class Reader:
                     return
         raise damage or self._absent(digest)
 
+    def read(self, digest: str) -> bytes:
+        """The whole blob; a bad copy is quarantined and the next one is read. Raises as `chunks` does."""
+        damage: BlobCorruptError | None = None
+        for key, file in self._copies(digest):
+            with file:
+                try:
+                    chunks = list(codec.decode(file, digest=digest))
+                except BlobCorruptError as error:
+                    self._quarantine(digest, key, file)
+                    damage = error
+                except OSError as error:
+                    raise StoreUnavailableError(f"{self._backend.url}: {key}: {error.strerror}") from error
+                else:
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        raise damage or self._absent(digest)
+
     def open(self, digest: str) -> BlobStream:
         """A seekable stream of the blob. Raises as `chunks` does, damage at the latest at the stream's end."""
         damage: BlobCorruptError | None = None

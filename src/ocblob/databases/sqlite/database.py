@@ -30,6 +30,7 @@ class SQLiteDatabase:
         self._reading = Reading(self.path)
         check_encoding(self._reading)
         self._schema = Schema(self._reading)
+        self._wal = self._rows("PRAGMA journal_mode") == [("wal",)]
         self._swapper = None if read_only else Swapper(self.path, self._schema)
 
     @property
@@ -125,8 +126,14 @@ class SQLiteDatabase:
 
     def find_again(self, cell: Cell) -> bool:
         """See `Database`."""
-        table = quote(cell.column.table)
-        return bool(self._rows(f"SELECT 1 FROM {table} WHERE {self._schema.rowid(cell.column.table)}=?", cell.key))
+        table, name = quote(cell.column.table), quote(cell.column.column)
+        where = f"{self._schema.rowid(cell.column.table)}=? AND typeof({name}) IN {TEXT_OR_BLOB}"
+        return bool(self._rows(f"SELECT 1 FROM {table} WHERE {where}", cell.key))
+
+    @property
+    def reads_beside_writes(self) -> bool:
+        """See `Database`: in WAL mode they do; elsewhere a commit waits until every reader has gone."""
+        return self._wal
 
     def table_sizes(self) -> dict[str, tuple[int, int]]:
         """See `Database`."""

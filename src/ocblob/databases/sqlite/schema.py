@@ -12,6 +12,7 @@ class Schema:
         self._path = reading.path
         self._reading = reading
         self._tables: dict[str, frozenset[str]] | None = None
+        self._streamable: dict[Column, bool] = {}
 
     def tables(self) -> dict[str, frozenset[str]]:
         """The columns of every ordinary table."""
@@ -29,7 +30,7 @@ class Schema:
         """Refuse views, virtual tables, tables without rowid or with generated columns, and what is not there."""
         found = self._rows("SELECT type, wr FROM pragma_table_list WHERE schema='main' AND name=?", column.table)
         where = f"{column.table} in {self._path}"
-        if not found:
+        if not found or column.table.lower().startswith("sqlite_"):
             raise DatabaseUnsupportedError(f"{self._path} has no table {column.table}")
         ((kind, without_rowid),) = found
         if kind != "table":
@@ -54,9 +55,21 @@ class Schema:
         keys = self._rows("SELECT name FROM pragma_table_info(?) WHERE pk>0", table)
         return quote(str(keys[0][0])) if len(keys) == 1 else self.rowid(table)
 
-    def has_triggers(self, table: str) -> bool:
-        """Whether somebody wants to see what is written to a table."""
-        return bool(self._rows("SELECT 1 FROM sqlite_schema WHERE type='trigger' AND tbl_name=? COLLATE NOCASE", table))
+    def is_streamable(self, column: Column) -> bool:
+        """Whether content may be written into a zeroed cell: no trigger and no index may look at the cell between.
+
+        SQLite refuses that for indexed columns only; a partial index whose condition names the column would go
+        wrong silently.
+        """
+        if column not in self._streamable:
+            triggers = "SELECT 1 FROM sqlite_schema WHERE type='trigger' AND tbl_name=? COLLATE NOCASE"
+            indexes = (
+                "SELECT 1 FROM pragma_index_list(?1) AS i, pragma_index_xinfo(i.name) AS c"
+                " WHERE i.partial OR c.cid=-2 OR c.name=?2 COLLATE NOCASE"
+            )
+            looked_at = self._rows(triggers, column.table) or self._rows(indexes, column.table, column.column)
+            self._streamable[column] = not looked_at
+        return self._streamable[column]
 
     def _rows(self, sql: str, *bindings: object) -> list[tuple[object, ...]]:
         return self._reading.rows(sql, bindings)

@@ -68,6 +68,10 @@ class Swapper:
             # while we hold the lock; `flush` makes them durable. Without a WAL it could damage the file.
             wal = self._db.execute("PRAGMA journal_mode").get == "wal"
             self._db.execute(f"PRAGMA synchronous={'NORMAL' if wal else 'FULL'}")
+        for edit in edits:
+            # Looked up now: another connection of ours may be locked out once the transaction has begun.
+            self._schema.rowid(edit.cell.column.table)
+            self._schema.is_streamable(edit.cell.column)
         results: list[EditResult] = []
         while len(results) < len(edits):
             results += self._swap_some(edits[len(results) :], stamp)
@@ -109,7 +113,7 @@ class Swapper:
         cell = edit.cell
         if check and not self._unchanged(edit):
             return EditResult(edit, Outcome.CHANGED)
-        streamed = edit.size > BOUND_BYTES_MAX and not self._schema.has_triggers(cell.column.table)
+        streamed = edit.size > BOUND_BYTES_MAX and self._schema.is_streamable(cell.column)
         try:
             try:
                 return EditResult(edit, self._replace(edit, streamed=streamed))
