@@ -34,6 +34,15 @@ class ColumnStatus:
     """Bytes of attachments that refs stand for."""
 
 
+@dataclass(frozen=True, slots=True)
+class TableStatus:
+    """One table."""
+
+    rows: int
+    size: int
+    """Bytes of content."""
+
+
 @dataclass(slots=True)
 class Status:
     """A database and its store."""
@@ -42,8 +51,7 @@ class Status:
     host: str
     unknown_schema: str
     sizes: FileSizes
-    tables: dict[str, tuple[int, int]]
-    """Rows and bytes of content by table."""
+    tables: dict[str, TableStatus]
     columns: list[ColumnStatus] = field(default_factory=list)
     blobs_named: int = 0
     dedup_saved: int = 0
@@ -71,7 +79,8 @@ def status(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Status:
     """Look at everything, change nothing. Every cell that may hold a payload or a ref is read, in pieces."""
-    found = Status(database.url, profile.name, profile.unknown, sizes(database.path), database.table_sizes())
+    tables = {name: TableStatus(*found) for name, found in database.table_sizes().items()}
+    found = Status(database.url, profile.name, profile.unknown, sizes(database.path), tables)
     with contextlib.closing(Marks()) as marks:
         for columns, offloaded in ((profile.columns, True), (profile.counted, False)):
             for column in columns:

@@ -61,9 +61,9 @@ def _print(found: Status, *, verbose: bool) -> None:
     )
     if found.unknown_schema:
         click.echo(f"  schema    not known, read only: {found.unknown_schema}")
-    tables = sorted(found.tables.items(), key=lambda item: -item[1][1])
-    for name, (rows, size) in tables if verbose else tables[:5]:
-        click.echo(f"  {name:<20} {rows:>9,} rows  {format_size(size):>9}")
+    tables = sorted(found.tables.items(), key=lambda item: -item[1].size)
+    for name, table in tables if verbose else tables[:5]:
+        click.echo(f"  {name:<20} {table.rows:>9,} rows  {format_size(table.size):>9}")
     click.echo("attachments")
     for column in found.columns:
         if not (column.offloaded or column.inline or column.refs or verbose):

@@ -1,0 +1,96 @@
+"""What the documents say is what the program does."""
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import ocblob
+from ocblob.cli.main import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+
+
+def run(*arguments: str) -> str:
+    """What a command prints when it succeeds."""
+    command = (sys.executable, "-m", "ocblob", *arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_the_readme_has_every_command() -> None:
+    """Each command of the program stands in the README's table, and no other one does."""
+    table = "\n".join(line for line in README.splitlines() if line.startswith("| `ocblob"))
+
+    assert sorted(COMMANDS) == sorted(set(re.findall(r"`ocblob (\w+)`", table)))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_the_standard_options(command: str) -> None:
+    """Each command's help names --db, --store, --json, -q and -v."""
+    text = run(command, "--help")
+
+    assert [] == [option for option in ("--db", "--store", "--json", "-q,", "-v,") if option not in text]
+
+
+def test_options_of_the_readme_exist() -> None:
+    """Each option that the README writes beside a command is one that some command has."""
+    helps = "\n".join(run(command, "--help") for command in COMMANDS)
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--help"}
+
+    assert set() == {option for option in mentioned if option not in helps}
+
+
+def test_exit_codes_stand_in_the_help_and_in_the_readme() -> None:
+    """The codes that the program knows are the ones it documents."""
+    module = importlib.import_module("ocblob.cli.main")
+    codes = {str(value) for name, value in vars(module).items() if name.startswith("EXIT_") and isinstance(value, int)}
+    sentence = README.partition("Exit codes:")[2].partition("\n\n")[0]
+
+    assert codes == set(re.findall(r"\b(\d+) [a-z]", sentence))
+    assert codes == set(re.findall(r"\b(\d+) [a-z]", run("--help").partition("Exit codes:")[2]))
+
+
+def test_the_python_example_imports_what_there_is() -> None:
+    """The names that the README imports are public."""
+    names = re.findall(r"from ocblob import ([\w, ]+)", README)
+
+    assert names
+    assert [] == [name for line in names for name in line.split(", ") if name not in ocblob.__all__]
+
+
+def test_the_design_has_every_reason() -> None:
+    """Each reason for staying inline is explained."""
+    from ocblob.scan import Reason
+
+    assert [] == [reason.value for reason in Reason if f"`{reason.value}`" not in DESIGN]
+
+
+def test_the_design_has_every_module_in_its_layer() -> None:
+    """Each module of the package stands in the design's table of layers."""
+    table = DESIGN.partition("## Layers")[2].partition("\n## ")[0]
+    modules = {path.stem for path in (ROOT / "src" / "ocblob").iterdir() if path.suffix == ".py" or path.is_dir()}
+
+    assert set() == {name for name in modules if not name.startswith("_") and name != "py" and name not in table}
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    """Each `make` target that the README names is in the Makefile."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"\bmake (\w+)(?=[`\s])", README)) & {"demo", "test", "lint", "bench"}
+
+    assert {"demo", "test", "bench"} <= targets
+    assert set() == {target for target in targets if f"\n{target}:" not in makefile}
+
+
+def test_the_version_is_one() -> None:
+    """The package and its metadata say the same version."""
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert metadata["project"]["version"] == ocblob.__version__
+    assert ocblob.__version__ in run("--version")
