@@ -179,7 +179,7 @@ def test_leaves_every_odd_cell_without_refs(resolver: Resolver, odd: OddCell) ->
     assert odd.data == resolver.rehydrate(odd.data)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(cell=documents())
 def test_gives_back_any_offloaded_document(cell: bytes) -> None:
     """For any JSON: what an offload took out, the resolver puts back, byte for byte, in bytes and in text."""

@@ -288,7 +288,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "doc.db", tmp_path / "store")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 @given(cells=st.lists(documents(), min_size=1, max_size=12), min_chars=st.sampled_from([1, 400, 900]))
 def test_any_documents_come_back(cells: list[bytes], min_chars: int) -> None:
     """For any JSON and any placement of payloads, what restore puts back is what offload found."""
@@ -391,10 +391,10 @@ def test_cells_that_a_host_changes_meanwhile_keep_its_words(place: Place) -> Non
     assert {number: cell for number, cell in enumerate(expected, 1) if number not in {6, 7}} | {7: None} == found
 
 
-@pytest.mark.parametrize("at", [1, 150, 500, 700])
+@pytest.mark.parametrize("at", [1, 150, 500])
 def test_interrupted_pass_loses_nothing(place: Place, at: int) -> None:
     """A pass that ends by an error at any cell raises just that error, and every cell can be restored."""
-    cells = [part(url(number % 300)) for number in range(800)]
+    cells = [part(url(number % 300)) for number in range(600)]
     place.fill(cells)
 
     class InterruptError(Exception):
@@ -412,7 +412,7 @@ def test_interrupted_pass_loses_nothing(place: Place, at: int) -> None:
     with Resolver(place.store) as resolver:
         assert cells == [resolver.rehydrate(cell) for cell in place.cells()]
     assert (0, []) == ((out := place.offload()).failed, out.problems)
-    assert 800 == place.restore().refs_restored
+    assert 600 == place.restore().refs_restored
     assert cells == place.cells()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from ocblob import codec
-from ocblob.digest import Hasher
+from ocblob.digest import Hasher, digest_of
 from ocblob.errors import BlobCorruptError, StoreUnavailableError
 
 
@@ -31,6 +31,8 @@ class BlobStream(io.RawIOBase):
         self._hashed = 0
         """Bytes from the beginning that the hasher has seen."""
         self._damage: BlobCorruptError | None = None
+        if not self.size and digest != digest_of(b""):
+            raise BlobCorruptError(f"object {digest} is empty", digest=digest)
 
     @property
     def size(self) -> int:

@@ -5,6 +5,7 @@ else has the database open; `in_place` is SQLite's own VACUUM, beside other proc
 """
 
 import contextlib
+import glob
 import os
 import shutil
 import sys
@@ -184,11 +185,11 @@ def _in_place(path: Path) -> str:
 
 def _swap(path: Path) -> None:
     _check_swap(path)
-    _remove_leftovers(path)
     new = path.with_name(f"{path.name}{_TEMPORARY}{os.urandom(4).hex()}")
     old_fd = -1
     try:
         with _locked(path, timeout_ms=1000) as db:
+            _remove_leftovers(path)
             wal = db.execute("PRAGMA journal_mode").get == "wal"
             if not checkpoint(db, "TRUNCATE"):
                 raise DatabaseLockedError(f"{path}: the WAL could not be checkpointed")
@@ -199,6 +200,8 @@ def _swap(path: Path) -> None:
                 # after the rename that would be somebody else's. The last transaction is over: it goes now.
                 db.execute("PRAGMA journal_mode=MEMORY")
                 _journal(path).unlink(missing_ok=True)
+                # Of a vacuum that was killed out of WAL mode.
+                _shm(path).unlink(missing_ok=True)
                 # An old WAL beside a new file would be applied to it, and destroy it.
                 if _wal(path).exists():
                     raise DatabaseLockedError(f"{_wal(path)} is still there")
@@ -225,7 +228,7 @@ def _swap(path: Path) -> None:
         for leftover in (
             new,
             _wal(new),
-            new.with_name(new.name + "-shm"),
+            _shm(new),
             _journal(new),
         ):
             leftover.unlink(missing_ok=True)
@@ -244,8 +247,9 @@ def _locked(path: Path, *, timeout_ms: int) -> Iterator[apsw.Connection]:
     """A connection that keeps every other one out. Raises `DatabaseLockedError` if one is there."""
     with contextlib.closing(connect(path, read_only=False)) as db, translated(path):
         db.set_busy_timeout(timeout_ms)
-        # Closing must not checkpoint: to look whether somebody is there must not cost a whole WAL.
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        if _size(_wal(path)):
+            # Closing must not checkpoint: to look whether somebody is there must not cost a whole WAL.
+            db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.execute("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT").fetchall()
         yield db
 
@@ -260,13 +264,17 @@ def _check_swap(path: Path) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Copies that a killed vacuum left."""
-    for leftover in path.parent.glob(f"{path.name}{_TEMPORARY}*"):
+    """What a killed vacuum left; only under the lock, another one may be at work."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}{_TEMPORARY}*"):
         leftover.unlink(missing_ok=True)
 
 
 def _wal(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
+
+
+def _shm(path: Path) -> Path:
+    return path.with_name(path.name + "-shm")
 
 
 def _journal(path: Path) -> Path:
