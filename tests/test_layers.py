@@ -27,7 +27,7 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
     (3, frozenset({"databases"})),
     (3, frozenset({"hosts"})),
     (4, frozenset({"store"})),
-    (5, frozenset({"batches", "marks", "rewrite", "rows"})),
+    (5, frozenset({"batches", "marks", "pass_report", "rewrite", "rows"})),
     *(
         (VERBS, frozenset({verb}))
         for verb in ("attachments", "check", "evict", "offload", "prune", "resolver", "restore")

@@ -6,17 +6,15 @@ What is wrong is counted and reported in words; nothing is changed unless a repa
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
 
 from ocblob.cells import Column
 from ocblob.databases.base import Database
 from ocblob.errors import BlobCorruptError, BlobError, StoreFormatError
 from ocblob.marks import Marks, refs_in
+from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
 from ocblob.store.catalog import BlobRow, State
-
-PROBLEMS_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Share:
 
 
 @dataclass(slots=True)
-class CheckReport:
+class CheckReport(Problems):
     """What was found. Sizes in bytes."""
 
     objects: int = 0
@@ -51,19 +49,12 @@ class CheckReport:
     corrupt: int = 0
     repaired: int = 0
     databases: int = 0
-    problems: list[str] = field(default_factory=list)
-    elapsed_s: float = 0.0
 
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong, or all of it was repaired."""
         wrong = self.missing_objects + self.unknown_objects + self.wrong_sizes - self.repaired
         return not (wrong or self.unresolved or self.corrupt)
-
-    def problem(self, text: str) -> None:
-        """Report one in words, the first ones only."""
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(text)
 
 
 def check(
@@ -103,7 +94,7 @@ def rebuild_catalog(store: BlobStore) -> CheckReport:
                 rows.append((digest, store.header(digest).size, stored_size))
             except (BlobCorruptError, StoreFormatError) as error:
                 report.corrupt += 1
-                report.problem(str(error))
+                report.tell(str(error))
         with catalog.transaction():
             for digest, size, stored_size in rows:
                 catalog.put(digest, size=size, stored_size=stored_size)
@@ -121,14 +112,14 @@ def _check_objects(store: BlobStore, report: CheckReport, *, repair: bool) -> No
             report.catalogued += 1
         if row is None and found is not None:
             report.unknown_objects += 1
-            report.problem(f"object {found[0]} is not in the catalog")
+            report.tell(f"object {found[0]} is not in the catalog")
             if repair:
                 report.repaired += _enter(store, *found)
         elif row is not None and found is None:
             _check_absent(store, row, report, repair=repair)
         elif row is not None and found is not None and row.stored_size != found[1]:
             report.wrong_sizes += 1
-            report.problem(f"object {found[0]} has {found[1]} bytes, the catalog says {row.stored_size}")
+            report.tell(f"object {found[0]} has {found[1]} bytes, the catalog says {row.stored_size}")
             if repair:
                 report.repaired += _enter(store, *found)
 
@@ -137,7 +128,7 @@ def _check_absent(store: BlobStore, row: BlobRow, report: CheckReport, *, repair
     if row.state is not State.LIVE or store.contains(row.digest):
         return  # in the trash or in quarantine, as the catalog says; or put just now
     report.missing_objects += 1
-    report.problem(f"blob {row.digest} is in the catalog, but its object is gone")
+    report.tell(f"blob {row.digest} is in the catalog, but its object is gone")
     if repair:
         with store.catalog.transaction():
             store.catalog.remove(row.digest)
@@ -163,7 +154,7 @@ def _read_objects(store: BlobStore, share: Share, report: CheckReport, progress:
             store.reader.verify(digest)
         except BlobCorruptError as error:
             report.corrupt += 1
-            report.problem(f"{error}; it is in quarantine now")
+            report.tell(f"{error}; it is in quarantine now")
         except BlobError:
             pass  # pruned meanwhile
         progress(stored_size)
@@ -181,11 +172,11 @@ def _check_refs(store: BlobStore, database: Database, columns: tuple[Column, ...
                 size = store.header(mark.digest).size
             except (BlobError, StoreFormatError) as error:
                 report.unresolved += 1
-                report.problem(f"{database.url}: {mark.refs} refs: {error}")
+                report.tell(f"{database.url}: {mark.refs} refs: {error}")
                 continue
             if size != mark.size:
                 report.unresolved += 1
-                report.problem(f"{database.url}: a ref says {mark.size} bytes, blob {mark.digest} has {size}")
+                report.tell(f"{database.url}: a ref says {mark.size} bytes, blob {mark.digest} has {size}")
 
 
 def _merge(

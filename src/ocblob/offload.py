@@ -14,21 +14,20 @@ from ocblob.batches import CellBatches, Committed, PlannedCell
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database
 from ocblob.errors import CellError
+from ocblob.pass_report import PassReport
 from ocblob.rewrite import OffloadPlan, plan_offload
 from ocblob.store import BlobStore
 from ocblob.store.writer import Receipt
 
 MIN_CHARS: Final = 8 * 1024
 """Payloads below this many characters of base64 stay inline."""
-PROBLEMS_MAX: Final = 100
-"""Rows reported one by one; the others are counted."""
 
 Progress = Callable[[int], None]
 """Called with the number of bytes of cells that are dealt with since the last call."""
 
 
 @dataclass(slots=True)
-class OffloadReport:
+class OffloadReport(PassReport):
     """What a pass did. Sizes in bytes."""
 
     cells: int = 0
@@ -46,13 +45,6 @@ class OffloadReport:
     """Refs that were there before."""
     inline: dict[str, int] = field(default_factory=dict)
     """Payloads that stay, by reason."""
-    changed: int = 0
-    """Cells that somebody changed while we looked, twice; the next pass takes them."""
-    failed: int = 0
-    problems: list[str] = field(default_factory=list)
-    """The first of them, in words, with their rows."""
-    longest_transaction_s: float = 0.0
-    elapsed_s: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -73,12 +65,6 @@ class OffloadReport:
             if stored.new:
                 self.blobs_new += 1
                 self.stored_size_new += stored.stored_size
-
-    def problem(self, where: str, error: Exception) -> None:
-        """Count a cell that could not be dealt with."""
-        self.failed += 1
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(f"{where}: {error}")
 
 
 def plan_offloads(
@@ -125,7 +111,7 @@ def offload(  # noqa: PLR0913 - what, where to, and how much of it
         elif result.error is None or isinstance(result.error, CellError):
             changed.append(item.cell)
         else:
-            report.problem(database.label(item.cell), result.error)
+            report.fail(database.label(item.cell), result.error)
 
     replan = partial(plan_offload, min_chars=min_chars, store=store.short_id)
     planner = _Planner(database, report, replan, progress)
@@ -184,7 +170,7 @@ class _Planner:
             plan = self._plan(cells.open(cell))
         except CellError as error:
             if self._database.find_again(cell):
-                self._report.problem(self._database.label(cell), error)
+                self._report.fail(self._database.label(cell), error)
             return None
         self._report.refs += len(plan.refs)
         for span in plan.inline:

@@ -13,22 +13,21 @@ from ocblob import base64stream
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
 from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError, CellError
+from ocblob.marks import REF_CELL_BYTES_MIN
+from ocblob.pass_report import PassReport
 from ocblob.ref import MARKER_BASE64, Ref
 from ocblob.rewrite import Replacement, spliced_size
 from ocblob.scan import RefSpan, scan
 from ocblob.store import BlobStore
 
-REF_CELL_BYTES_MIN: Final = 100
-"""No cell with a ref in it is shorter."""
 BATCH_CELLS: Final = 128
 BATCH_BYTES: Final = 8 * 1024 * 1024
 LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
 """A cell of this size holds the write lock for longer than a live host should wait."""
-PROBLEMS_MAX: Final = 100
 
 
 @dataclass(slots=True)
-class RestoreReport:
+class RestoreReport(PassReport):
     """What a restore did. Sizes in bytes."""
 
     cells: int = 0
@@ -39,22 +38,11 @@ class RestoreReport:
     """Bytes of attachments put back, decoded."""
     unresolved: dict[str, int] = field(default_factory=dict)
     """Refs that stay, by reason: missing, expired, corrupt, unavailable, foreign."""
-    changed: int = 0
-    """Cells that somebody changed while we looked."""
-    failed: int = 0
-    problems: list[str] = field(default_factory=list)
-    longest_transaction_s: float = 0.0
-    elapsed_s: float = 0.0
 
     @property
     def complete(self) -> bool:
         """Whether no ref is left."""
         return not (self.failed or self.changed or self.unresolved)
-
-    def problem(self, where: str, error: Exception | str) -> None:
-        """Report a row; the first ones in words."""
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(f"{where}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +99,13 @@ def restore(  # noqa: PLR0913
                     plan = _plan(cells, cell, store, report, database)
                 except CellError as error:
                     if database.find_again(cell):
-                        report.failed += 1
-                        report.problem(database.label(cell), error)
+                        report.fail(database.label(cell), error)
                     continue
                 progress(cell.size)
                 if plan is None:
                     continue
                 if plan.size >= LARGE_CELL_BYTES and not large_cells:
-                    report.failed += 1
-                    report.problem(
+                    report.fail(
                         database.label(cell),
                         f"would be {plan.size / 1e6:.0f} MB, and the host would wait for it;"
                         " --force does it all the same",
@@ -146,7 +132,7 @@ def _plan(cells: Cells, cell: Cell, store: BlobStore, report: RestoreReport, dat
     for span in spans:
         if reason := _trouble(store, span.ref):
             report.unresolved[reason[0]] = report.unresolved.get(reason[0], 0) + 1
-            report.problem(database.label(cell), reason[1])
+            report.tell(f"{database.label(cell)}: {reason[1]}")
         else:
             resolved.append(span)
     original = b"".join(reader.read(0, reader.size))
@@ -229,11 +215,10 @@ class _Restorer:
         results = self._database.swap(edits, stamp=self._stamp)
         for plan, result in zip(plans, results, strict=True):
             if result.error is not None:
-                self._report.failed += 1
-                self._report.problem(self._database.label(plan.cell), result.error)
+                self._report.fail(self._database.label(plan.cell), result.error)
             elif result.outcome is Outcome.CHANGED:
                 self._report.changed += 1
-                self._report.problem(self._database.label(plan.cell), "changed while it was read; restore again")
+                self._report.tell(f"{self._database.label(plan.cell)}: changed while it was read; restore again")
             else:
                 self._count(plan)
 
