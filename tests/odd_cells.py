@@ -335,6 +335,10 @@ def _refs() -> Iterator[OddCell]:
         "a leading zero": LINE.replace(b" 77 ", b" 077 "),
     }.items():
         yield OddCell(f"lookalike: {name}", b" " * 9000 + part(marked(line)), 0, (SMALL,))
+    for mime, line in ((b"image/png", LINE), (b"text/plain", b"a log\n" + LINE), (b"text/plain", LINE + b"more\n")):
+        value = b"data:" + mime + b";base64," + base64.b64encode(line)
+        name = f"lookalike: a marker in a file of its own, {len(line)} bytes of {mime.decode()}"
+        yield OddCell(name, b" " * 9000 + part(value), 0, (SMALL,))
     yield OddCell("lookalike: a marker in a large file", part(marked(LINE + bytes(9000))), 1)
     padded = marked(LINE + b" " * (-(len(LINE) + 2) % 3))
     assert padded.endswith((b"A==", b"g=="))

@@ -3,6 +3,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocblob.digest import digest_of
+from ocblob.placeholders import accepts
 from ocblob.ref import Ref, parse_base64
 from ocblob.rewrite import reference_text
 from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, Span, find_refs, scan, scan_text
@@ -18,6 +20,7 @@ NOISE = random.Random(11).randbytes(3000)
 DATA = NOISE[:30]
 TEXT = base64.b64encode(DATA)
 REF = Ref("9c" * 32, 77, (("store", "3f2a9c01"),))
+LINE = b"ocblob/1 " + b"9c" * 32 + b" 77\n"
 REF_TEXT = reference_text("image/png", REF) or b""
 URL = b"data:image/png;base64," + TEXT
 LONG = b"data:image/png;base64," + base64.b64encode(NOISE)
@@ -48,14 +51,15 @@ def by_the_rules(cell: bytes, min_chars: int) -> Iterator[tuple[int, int, str, o
             at = match.start() + 1
             continue
         at = match.end()
-        yield (*match.span(2), match[1].decode("utf-8", "surrogateescape"), what_is(match[2], match[3], min_chars))
+        header = match[1].decode("utf-8", "surrogateescape")
+        yield (*match.span(2), header, what_is(header, match[2], match[3], min_chars))
 
 
-def what_is(text: bytes, quote: bytes, min_chars: int) -> object:
+def what_is(header: str, text: bytes, quote: bytes, min_chars: int) -> object:
     """A ref, the digest and the size of a payload, or why it stays."""
     if not quote:
         return Reason.UNTERMINATED
-    if ref := parse_base64(text):
+    if ref := parse_base64(text, accepts=partial(accepts, header)):
         return ref
     if len(text) < max(min_chars, 1):
         return Reason.SMALL
@@ -248,6 +252,26 @@ def test_ref_is_a_ref_below_any_minimum() -> None:
 def test_lookalikes_are_payloads(placeholder: bytes) -> None:
     """What looks like a ref and does not parse strictly is a payload as any other."""
     assert [len(placeholder)] == reasons(b'["data:text/plain;base64,' + base64.b64encode(placeholder) + b'"]')
+
+
+@pytest.mark.parametrize(
+    ("mime", "placeholder"),
+    [
+        ("image/png", LINE),
+        ("application/pdf", LINE),
+        ("image/png", b"\xff\xd8\xff" + LINE),
+        ("image/heic", base64.b64decode(REF_TEXT)),
+        ("text/plain", base64.b64decode(REF_TEXT)),
+        ("text/plain", b"log: " + LINE),
+        ("text/plain", b"a log\n" + LINE),
+        ("text/plain", LINE + b"and more\n"),
+        ("text/plain", LINE + b"\n"),
+    ],
+)
+def test_marker_in_a_file_of_another_kind_is_no_ref(mime: str, placeholder: bytes) -> None:
+    """A user's own file that holds a marker line, or a placeholder under another type, is not resolved to a blob."""
+    text = base64.b64encode(placeholder)
+    assert [len(placeholder)] == reasons(b'["data:' + mime.encode() + b";base64," + text + b'"]')
 
 
 @pytest.mark.parametrize("end", [0, 1, 10, 39, 40])

@@ -20,6 +20,7 @@ from ocblob.databases.sqlite.vacuum import (
     sizes,
 )
 from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError, UsageError
+from ocblob.filesystem import is_other_users
 from ocblob.hosts.base import HostProfile
 from ocblob.hosts.detect import profile_of
 from ocblob.offload import OffloadReport, offload, plan_offloads
@@ -86,6 +87,14 @@ def check_plugin(place: config.Place, profile: HostProfile) -> None:
     )
 
 
+def check_owner(path: Path, ask: Callable[[str], bool]) -> None:
+    """Ask before blobs are kept where the database's owner cannot read them; raise `UsageError` at a no."""
+    if is_other_users(path) and not ask(
+        f"{path} belongs to another user, who could not read the blobs that you store: go on?"
+    ):
+        raise UsageError(f"{path} belongs to another user", hint="run ocblob as that user, or say --yes")
+
+
 def offload_pass(  # noqa: PLR0913
     place: config.Place,
     store_place: config.Place,
@@ -99,12 +108,15 @@ def offload_pass(  # noqa: PLR0913
     vacuum: VacuumWhen,
     progress: Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]],
     say: Say,
+    ask: Callable[[str], bool],
 ) -> OffloadPass:
     """One whole pass over a database."""
     path = config.database_path(place)
     with opened(place, tables=tables, write=not dry_run) as at:
         if need_plugin and not dry_run:
             check_plugin(place, at.profile)
+        if not dry_run:
+            check_owner(path, ask)
         for warning in at.database.warnings:
             say(f"warning: {warning}")
         before = sizes(path)

@@ -7,6 +7,7 @@ from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import (
     AgeType,
     SizeType,
+    asker,
     dry_run_option,
     print_json,
     print_problems,
@@ -40,6 +41,7 @@ from ocblob.units import format_size
 @click.option("--include-v2", is_flag=True, help="Also cells of V2 sessions, where OpenCode cannot resolve refs yet.")
 @click.option("--vacuum", is_flag=True, help="Give the disk space back afterwards.")
 @click.option("--no-plugin", is_flag=True, help="Go on although OpenCode has no plugin to resolve refs.")
+@click.option("--yes", is_flag=True, help="Do not ask, whoever owns the database.")
 @dry_run_option
 @standard_options
 @click.pass_context
@@ -56,6 +58,7 @@ def command(
     include_v2: bool,
     vacuum: bool,
     no_plugin: bool,
+    yes: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -81,6 +84,7 @@ def command(
             vacuum=when,
             progress=progress,
             say=sayer(quiet=quiet),
+            ask=asker(yes=yes),
         )
     if as_json:
         print_json(done)

@@ -109,6 +109,11 @@ def sayer(*, quiet: bool) -> Callable[[str], None]:
     return (lambda _: None) if quiet else (lambda text: click.echo(text, err=True))
 
 
+def asker(*, yes: bool) -> Callable[[str], bool]:
+    """A question for people: yes by option, by answer on a terminal, else no."""
+    return lambda question: yes or (sys.stdin.isatty() and click.confirm(question, err=True))
+
+
 def print_problems(problems: list[str], total: int, *, verbose: bool) -> None:
     """What went wrong with rows; the first few, unless all are asked for."""
     shown = problems if verbose else problems[:5]
