@@ -13,8 +13,12 @@ def test_a_no_stops_before_anything_is_touched(tmp_path: Path, monkeypatch: pyte
     questions: list[str] = []
     monkeypatch.setattr(passes, "is_other_users", lambda _: True)
 
+    def no(question: str) -> bool:
+        questions.append(question)
+        return False
+
     with pytest.raises(UsageError, match="belongs to another user") as caught:
-        passes.check_owner(tmp_path / "app.db", lambda question: bool(questions.append(question)))
+        passes.check_owner(tmp_path / "app.db", no)
 
     assert "--yes" in caught.value.hint
     assert [str(tmp_path / "app.db") in question for question in questions] == [True]

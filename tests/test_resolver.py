@@ -179,19 +179,25 @@ def test_leaves_every_odd_cell_without_refs(resolver: Resolver, odd: OddCell) ->
     assert odd.data == resolver.rehydrate(odd.data)
 
 
-@settings(deadline=None, max_examples=20)
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlobStore]:
+    """A store that every example puts its blobs in."""
+    with BlobStore.create(tmp_path_factory.mktemp("growing") / "store")[0] as store:
+        yield store
+
+
+@settings(deadline=None, max_examples=30)
 @given(cell=documents())
-def test_gives_back_any_offloaded_document(cell: bytes) -> None:
+def test_gives_back_any_offloaded_document(growing: BlobStore, cell: bytes) -> None:
     """For any JSON: what an offload took out, the resolver puts back, byte for byte, in bytes and in text."""
     plan = planned(cell, 1)
     content = plan.content or cell
-    with tempfile.TemporaryDirectory() as place, BlobStore.create(Path(place) / "store")[0] as store:
-        for span in plan.payloads:
-            store.put([base64.b64decode(cell[span.start : span.end])])
-        resolver = Resolver(store)
-        assert cell == resolver.rehydrate(content, missing="keep")
-        text = content.decode("utf-8", "surrogatepass")
-        assert cell == resolver.rehydrate(text, missing="keep").encode("utf-8", "surrogatepass")
+    for span in plan.payloads:
+        growing.put([base64.b64decode(cell[span.start : span.end])])
+    resolver = Resolver(growing)
+    assert cell == resolver.rehydrate(content, missing="keep")
+    text = content.decode("utf-8", "surrogatepass")
+    assert cell == resolver.rehydrate(text, missing="keep").encode("utf-8", "surrogatepass")
 
 
 @pytest.mark.parametrize("text", ["", "data:", "\ud800", '{"\udfff":"x\0"}', "no JSON at all", '"'])
@@ -334,8 +340,8 @@ def forge(root: Path, data: bytes, other: bytes) -> None:
     object_path(root, digest_of(data)).write_bytes(false + sink.getvalue()[codec.HEADER_BYTES :])
 
 
-@pytest.mark.parametrize("size", [0, 1, 1000, FRAME, FRAME + 1, 2 * FRAME + 77])
-@pytest.mark.parametrize("piece", [1 << 16, FRAME, -1])
+@pytest.mark.parametrize("size", [0, 1000, FRAME, 2 * FRAME + 77])
+@pytest.mark.parametrize("piece", [1 << 16, -1])
 def test_stream_is_verified_at_its_end(root: Path, size: int, piece: int) -> None:
     """Frames that are sound, but of other bytes, are found before the stream has ended as success; and stay found."""
     forge(root, SMALL, payload(size, "forged"))

@@ -288,12 +288,18 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "doc.db", tmp_path / "store")
 
 
-@settings(deadline=None, max_examples=20)
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store for all examples: what one has put, another finds."""
+    return tmp_path_factory.mktemp("growing") / "store"
+
+
+@settings(deadline=None, max_examples=25)
 @given(cells=st.lists(documents(), min_size=1, max_size=12), min_chars=st.sampled_from([1, 400, 900]))
-def test_any_documents_come_back(cells: list[bytes], min_chars: int) -> None:
+def test_any_documents_come_back(growing: Path, cells: list[bytes], min_chars: int) -> None:
     """For any JSON and any placement of payloads, what restore puts back is what offload found."""
     with TemporaryDirectory() as root:
-        place = Place(Path(root) / "doc.db", Path(root) / "store")
+        place = Place(Path(root) / "doc.db", growing)
         place.fill(cells)
         out = place.offload(min_chars)
         changed = sum(before != after for before, after in zip(cells, place.cells(), strict=True))

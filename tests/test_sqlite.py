@@ -101,7 +101,6 @@ def test_no_database_is_an_error(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(b"S", id="one byte"),
         pytest.param(b"SQLite format 3", id="cut magic"),
         pytest.param(b"-- a dump\nCREATE TABLE doc (id, body);\n" * 100, id="text"),
         pytest.param(random.Random(1).randbytes(8192), id="encrypted"),
@@ -215,8 +214,10 @@ def test_a_file_that_may_not_be_read_is_an_error(open_directory: Path) -> None:
     path.chmod(0o000)
     open_directory.chmod(0o755)
 
-    with as_nobody(), pytest.raises(DatabaseError, match="Permission denied"):
+    with as_nobody(), pytest.raises(DatabaseError, match=r"unable to open|Permission denied") as caught:
         SQLiteDatabase(path, read_only=True)
+
+    assert not isinstance(caught.value, DatabaseUnsupportedError)
 
 
 def test_a_damaged_page_is_an_error(path: Path) -> None:
@@ -483,14 +484,14 @@ def test_text_of_no_valid_encoding_moves_out_and_comes_back(path: Path, store: B
 
 
 @pytest.mark.parametrize(
-    ("change", "rows"),
+    "change",
     [
-        ("DELETE FROM doc WHERE id=2", 2),
-        ("UPDATE doc SET body=NULL WHERE id=2", 3),
-        ("UPDATE doc SET body=7 WHERE id=2", 3),
+        "DELETE FROM doc WHERE id=2",
+        "UPDATE doc SET body=NULL WHERE id=2",
+        "UPDATE doc SET body=7 WHERE id=2",
     ],
 )
-def test_a_row_that_went_away_cannot_be_read(path: Path, change: str, rows: int) -> None:
+def test_a_row_that_went_away_cannot_be_read(path: Path, change: str) -> None:
     """A cell that is gone, or neither text nor blob any more, is an error of that cell; the next one reads."""
     schema = "CREATE TABLE doc (id INTEGER PRIMARY KEY, body)"
     make_database(path, ["one" * 100, "two" * 100, "three" * 100], schema=schema)
@@ -504,7 +505,7 @@ def test_a_row_that_went_away_cannot_be_read(path: Path, change: str, rows: int)
         with pytest.raises(CellError):
             cells.open(second)
         assert b"three" * 100 == b"".join(cells.open(third).read(0, 500))
-        assert rows == 2 + database.find_again(second)
+        assert [True, False, True] == [database.find_again(found) for found in (first, second, third)]
 
 
 def test_reading_sees_one_state_of_a_cell(path: Path) -> None:

@@ -483,6 +483,22 @@ def test_a_reader_keeps_the_file_large_and_the_report_says_so(path: Path) -> Non
     assert path.stat().st_size < before // 2
 
 
+def test_what_a_reader_held_up_is_finished_by_the_next_vacuum(path: Path) -> None:
+    """When the reader has gone without a checkpoint of its own, a second vacuum makes the file small."""
+    before = path.stat().st_size
+    with Neighbour(path) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM doc")
+        shrink(path)
+        reader.kill()
+
+    report = shrink(path)
+
+    assert report.complete
+    assert report.freed > 0
+    assert path.stat().st_size == report.after.total < before // 2
+
+
 def test_a_writer_is_not_frozen_by_a_reader(path: Path) -> None:
     """In place, with a reader of an old state in one process, writers in another never wait for long."""
     refused: list[str] = []

@@ -5,7 +5,7 @@ An attachment's address is `table:key#n`: the n-th data URL, from 0, of the cell
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,17 +75,17 @@ def attachments(
 
 
 def extract(
-    database: Database | None, store: BlobStore | None, columns: tuple[Column, ...], what: str
+    database: Database, open_store: Callable[[], BlobStore], columns: tuple[Column, ...], what: str
 ) -> Iterator[bytes]:
     """The bytes of one attachment: by address, by a row's key alone, or by digest. Memory: one piece.
 
     Raises `UsageError` if nothing or more than one thing is meant, and what reading a blob raises.
     """
     if is_digest(what):
-        yield from _stored(store, what)
+        yield from open_store().chunks(what)
         return
     match = _ADDRESS.fullmatch(what)
-    if match is None or database is None:
+    if match is None:
         raise UsageError(f"{what!r} is no address; `ocblob ls` shows them, as part:prt_1#0")
     with database.cells() as cells:
         found = [
@@ -101,15 +101,9 @@ def extract(
             raise UsageError(f"{what} has {len(found)} attachments", hint=f"name one: {what}#0")
         ((cell, span),) = found
         if isinstance(span, RefSpan):
-            yield from _stored(store, span.ref.digest)
+            yield from open_store().chunks(span.ref.digest)
         else:
             yield from base64stream.decode(cells.open(cell).read(span.start, span.end))
-
-
-def _stored(store: BlobStore | None, digest: str) -> Iterator[bytes]:
-    if store is None:
-        raise UsageError(f"blob {digest} is in a store, and none is open")
-    yield from store.chunks(digest)
 
 
 def _spans(reader: CellReader) -> Iterator[Span]:

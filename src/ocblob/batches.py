@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from ocblob import base64stream
 from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
-from ocblob.errors import ClaimLostError
+from ocblob.errors import CellError, ClaimLostError
 from ocblob.rewrite import OffloadPlan
 from ocblob.scan import PayloadSpan
 from ocblob.store.writer import Batch, Receipt, Wanted, Writer
@@ -41,8 +41,10 @@ class Committed:
 
     planned: PlannedCell
     swapped: bool
+    retry: bool = False
+    """Somebody changed or removed it meanwhile: it deserves a second look."""
     error: Exception | None = None
-    """Why it is as it was; None for one that somebody changed or removed meanwhile."""
+    """Why it cannot be swapped at all."""
 
 
 @dataclass(slots=True)
@@ -152,7 +154,8 @@ class CellBatches:
             self._stopped = True
             raise
         for item, result in zip(ready, results, strict=True):
-            self._done(Committed(item, result.outcome is Outcome.SWAPPED, result.error))
+            changed = result.outcome is Outcome.CHANGED
+            self._done(Committed(item, result.outcome is Outcome.SWAPPED, changed, result.error))
 
     def _put(self, group: _Group, batch: Batch) -> Receipt:
         """All blobs of a batch durable and claimed; whatever was taken away meanwhile is put again."""
@@ -171,7 +174,8 @@ class CellBatches:
     def _refused(self, item: PlannedCell, receipt: Receipt) -> bool:
         for span in item.plan.payloads:
             if error := receipt.failed.get(span.digest):
-                self._done(Committed(item, swapped=False, error=error))
+                changed = isinstance(error, CellError)
+                self._done(Committed(item, swapped=False, retry=changed, error=None if changed else error))
                 return True
         return False
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocblob.errors import UsageError
+from ocblob.filesystem import expanded
 from ocblob.hosts import opencode
 
 DATABASE_VARIABLE = "OCBLOB_DB"
@@ -53,7 +54,7 @@ def database_path(place: Place) -> Path:
         return Path(place.url.removeprefix("sqlite:///"))
     if "://" in place.url:
         raise UsageError(f"{place.url}: this version opens SQLite files only")
-    return Path(place.url).expanduser()
+    return expanded(place.url)
 
 
 def is_hosts_own(path: Path, environment: Mapping[str, str] = os.environ) -> bool:

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from ocblob.errors import UsageError
+
 PRIVATE_DIRECTORY_MODE: Final = 0o700
 PRIVATE_FILE_MODE: Final = 0o600
 NETWORK_FILESYSTEMS: Final = frozenset(
@@ -32,6 +34,17 @@ NETWORK_FILESYSTEMS: Final = frozenset(
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FULLFSYNC: Final = 51
 """`fcntl.F_FULLFSYNC` of macOS: there fsync alone leaves the bytes in the drive's cache."""
+
+
+def expanded(text: str) -> Path:
+    """The path that a user means, `~` included. Raises `UsageError` if there is no such home or no such name."""
+    try:
+        text.encode("utf-8")
+        return Path(text).expanduser()
+    except UnicodeEncodeError:
+        raise UsageError(f"{text!r}: a path that is not valid UTF-8 cannot be used") from None
+    except RuntimeError as error:
+        raise UsageError(f"{text}: {error}") from error
 
 
 def fsync_fd(fd: int) -> None:

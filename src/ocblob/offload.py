@@ -108,9 +108,9 @@ def offload(  # noqa: PLR0913 - what, where to, and how much of it
         item = result.planned
         if result.swapped:
             report.count_moved(item.plan)
-        elif result.error is None or isinstance(result.error, CellError):
+        elif result.retry:
             changed.append(item.cell)
-        else:
+        elif result.error is not None:
             report.fail(database.label(item.cell), result.error)
 
     replan = partial(plan_offload, min_chars=min_chars, store=store.short_id)

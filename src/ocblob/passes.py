@@ -122,6 +122,8 @@ def offload_pass(  # noqa: PLR0913
         before = sizes(path)
         columns = at.all_columns if include_v2 else at.profile.columns
         chosen = scope(at.profile)
+        for column in columns:
+            at.database.check_scope(column, chosen)
         report_progress = progress(at.database, columns, min_chars, chosen)
         if dry_run:
             report = plan_offloads(at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
@@ -156,7 +158,7 @@ def restore_pass(  # noqa: PLR0913
 ) -> RestoreReport:
     """Put payloads back."""
     path = config.database_path(place)
-    with BlobStore.open(store_place.url) as store:
+    with BlobStore.open(store_place.url, read_only=dry_run) as store:
         used = path.is_file() and not dry_run and in_use(path)
         with opened(place, tables=tables, write=not dry_run) as at:
             if not dry_run:

@@ -115,6 +115,12 @@ def scan(chunks: Iterable[bytes], *, min_chars: int = 1, hashing: bool = True) -
         yield payload.unterminated()
 
 
+def is_header(text: str) -> bool:
+    """Whether this may stand between `data:` and the comma of a data URL that a scan finds."""
+    data = text.encode("utf-8", "surrogatepass")
+    return len(data) <= HEADER_BYTES_MAX and text.isprintable() and _HEADER.fullmatch(data) is not None
+
+
 def _find_header(text: bytes, at: int) -> tuple[str | None, int]:
     """The next data URL's header and the offset behind its comma; else None and what to keep from."""
     while True:

@@ -51,9 +51,7 @@ def opencode(opencode_binary: Path, tmp_path: Path, model: MockModel) -> OpenCod
 
 
 @pytest.fixture(scope="session")
-def attachments_template(
-    opencode_binary: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Template]:
+def attachments_template(opencode_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     """A host with the session of `attachments_session`; to be read and cloned, never changed."""
     with MockModel() as model:
         opencode = OpenCode(opencode_binary, tmp_path_factory.mktemp("template"), model)
@@ -69,9 +67,7 @@ def attachments_host(attachments_template: Template, tmp_path: Path, model: Mock
 def installed_binary() -> Path | None:
     """The platform package's own binary; the `opencode-ai` launcher would need npm's install scripts."""
     # The shorter name first: the -baseline build is for processors without AVX2, where the other one dies.
-    found = sorted(
-        INSTALL_DIRECTORY.glob("node_modules/opencode-*-*/bin/opencode"), key=lambda p: len(str(p))
-    )
+    found = sorted(INSTALL_DIRECTORY.glob("node_modules/opencode-*-*/bin/opencode"), key=lambda p: len(str(p)))
     return next((binary for binary in found if version_of(binary) == OPENCODE_VERSION), None)
 
 

@@ -110,8 +110,7 @@ class Server:
         Files go in as data URLs, so the host stores no note of reading them, as it does for `run`.
         """
         attached = [
-            {"type": "file", "mime": mime(file), "filename": file.name, "url": data_url(file)}
-            for file in files
+            {"type": "file", "mime": mime(file), "filename": file.name, "url": data_url(file)} for file in files
         ]
         body = {"parts": [{"type": "text", "text": text}, *attached]}
         message: dict[str, Any] = self.request("POST", f"/session/{session}/message", body)

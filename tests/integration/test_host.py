@@ -75,9 +75,7 @@ def test_the_same_turn_in_two_clones_sends_the_same_request(
 
     assert ["Five.", "Five again."] == answers
     assert model.turns[0] == model.turns[1]
-    assert [] == [
-        name for name in ALL_FILES if data_url(template.project / name).encode() not in model.turns[0]
-    ]
+    assert [] == [name for name in ALL_FILES if data_url(template.project / name).encode() not in model.turns[0]]
     assert [] == model.titles
 
 

@@ -20,7 +20,17 @@ ALL_TABLES = ("part", "event", "message", "session", "event_sequence", "project"
 def ocblob(opencode: OpenCode, *arguments: str, code: int = 0) -> dict[str, Any]:
     """Run a command on a host's database; return what it prints as JSON."""
     store = opencode.database.parent.parent / "blobs"
-    command = (sys.executable, "-m", "ocblob", *arguments, "--db", str(opencode.database), "--store", str(store), "--json")
+    command = (
+        sys.executable,
+        "-m",
+        "ocblob",
+        *arguments,
+        "--db",
+        str(opencode.database),
+        "--store",
+        str(store),
+        "--json",
+    )
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=opencode.environment)
     assert code == done.returncode, done.stderr
     return dict(json.loads(done.stdout))

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ocblob.errors import UsageError
+from ocblob.filesystem import expanded
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """Two letters at least: `C:\\store` is a path."""
@@ -15,8 +16,11 @@ def local_path(url: str) -> Path | None:
     if not url:
         raise UsageError("the store's path or URL is empty")
     if not _SCHEME.match(url):
-        return Path(url).expanduser()
-    parts = urlsplit(url)
+        return expanded(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"{url}: {error}") from error
     if parts.scheme.lower() != "file":
         return None
     if parts.netloc not in {"", "localhost"}:

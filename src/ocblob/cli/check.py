@@ -15,7 +15,7 @@ from ocblob.passes import opened
 from ocblob.store import BlobStore
 from ocblob.units import format_size
 
-_SHARE = re.compile(r"(\d+)/(\d+)")
+_SHARE = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> Share | None:

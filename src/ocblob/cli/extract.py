@@ -9,7 +9,7 @@ from ocblob import config
 from ocblob.attachments import extract
 from ocblob.cli.files import write_whole
 from ocblob.cli.options import print_json, sayer, standard_options, table_option
-from ocblob.errors import StoreNotFoundError, UsageError
+from ocblob.errors import UsageError
 from ocblob.passes import opened
 from ocblob.store import BlobStore
 from ocblob.units import format_size
@@ -46,10 +46,10 @@ def command(
         raise UsageError(f"{output} is there already", hint="--force writes over it")
     with contextlib.ExitStack() as stack:
         at = stack.enter_context(opened(place, tables=tables))
-        store = None
-        with contextlib.suppress(StoreNotFoundError):
-            store = stack.enter_context(BlobStore.open(store_place.url))
-        size = write_whole(output, extract(at.database, store, at.all_columns, attachment))
+        chunks = extract(
+            at.database, lambda: stack.enter_context(BlobStore.open(store_place.url)), at.all_columns, attachment
+        )
+        size = write_whole(output, chunks)
     if as_json:
         print_json({"file": str(output), "size": size})
     else:

@@ -53,12 +53,11 @@ def main() -> NoReturn:
     """Run the command line of this process."""
     try:
         code = group.main(prog_name="ocblob", standalone_mode=False)
+        sys.stdout.flush()
     except OcblobError as error:
         complain(str(error), error.hint)
         code = exit_code(error)
-    except click.exceptions.Abort:
-        code = EXIT_INTERRUPTED
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was done stays, and the next run goes on from there", err=True)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
@@ -66,12 +65,21 @@ def main() -> NoReturn:
         code = error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
+        code = EXIT_ERROR
+    except OSError as error:
+        complain(f"{error.filename or 'standard output'}: {error.strerror}")
+        _drop_stdout()
         code = EXIT_ERROR
     except MemoryError:
         complain("out of memory; nothing of the last step was kept")
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+def _drop_stdout() -> None:
+    """What is still buffered cannot be written: the interpreter must not try again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_code(error: OcblobError) -> int:

@@ -31,7 +31,7 @@ from ocblob.units import format_size
 @click.option("--min-age", type=AgeType(), metavar="AGE", help="Leave rows that changed more recently.")
 @click.option(
     "--keep-newest",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=10**9),
     default=0,
     metavar="N",
     help="Leave the N sessions that were active last.",

@@ -88,6 +88,9 @@ def scope_of(
     sessions: tuple[str, ...], *, min_age_s: float | None = None, keep_newest: int = 0
 ) -> Callable[[HostProfile], Scope]:
     """The rows that the options mean, once the host is known."""
+    for session in sessions:
+        if not session.isprintable():
+            raise UsageError(f"--session {session!r} is no id")
     before = None if min_age_s is None else int((time.time() - min_age_s) * 1000)
     return lambda profile: Scope(sessions, before, keep_newest, profile.session_table)
 

@@ -10,9 +10,10 @@ from ocblob import config
 from ocblob.cli.options import print_json, sayer, standard_options
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.errors import UsageError
-from ocblob.hosts.detect import profile_of
+from ocblob.hosts.detect import host_of
 from ocblob.ref import Ref
 from ocblob.rewrite import reference_text
+from ocblob.scan import is_header
 from ocblob.store import BlobStore
 
 READ_BYTES = 1 << 20
@@ -39,6 +40,8 @@ def command(
     """
     del verbose
     kind = mime or mimetypes.guess_type(getattr(file, "name", ""))[0] or "application/octet-stream"
+    if not is_header(f"{kind};base64"):
+        raise UsageError(f"--mime {kind!r} cannot stand in a data URL")
     if reference_text(kind, Ref("0" * 64, 0)) is None:
         raise UsageError(f"--mime {kind}: no placeholder exists for this image type, so no ref can stand for it")
     database = _registered(db) if db else None
@@ -62,7 +65,7 @@ def command(
 def _registered(db: str) -> tuple[str, str]:
     """The database's name in the registry; it must be one that can be opened."""
     with SQLiteDatabase(config.database_path(config.database_place(db)), read_only=True) as database:
-        return database.url, profile_of(database.tables(), ()).name
+        return database.url, host_of(database.tables())
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

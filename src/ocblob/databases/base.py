@@ -93,6 +93,9 @@ class Database(Protocol):
     def check_column(self, column: Column) -> None:
         """Raise `DatabaseUnsupportedError` unless cells of this column can be read and swapped."""
 
+    def check_scope(self, column: Column, scope: Scope) -> None:
+        """Raise `DatabaseUnsupportedError` if the rows have nothing that this scope could be judged by."""
+
     def candidates(self, column: Column, *, larger_than: int, scope: Scope) -> Iterator[Cell]:
         """Cells of more than this many bytes, in the order of their keys, a page of rows in memory at a time."""
 

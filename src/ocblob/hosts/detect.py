@@ -18,13 +18,19 @@ def profile_of(tables: Mapping[str, frozenset[str]], named: Iterable[str] = ()) 
     Raises `UsageError` if nothing is named and no host is known, or a name is not of that form.
     """
     detected = opencode.detect(tables)
-    columns = tuple(_column(name, detected) for name in named)
+    columns = tuple(_column(name, detected) for name in dict.fromkeys(named))
     if columns:
         sessions = detected.session_table if detected else None
         return HostProfile(detected.name if detected else NAME, columns, session_table=sessions)
     if detected is None:
         raise UsageError("this is no database of a known host", hint="name the cells with --table table:column")
     return detected
+
+
+def host_of(tables: Mapping[str, frozenset[str]]) -> str:
+    """The name of the host that a database with these tables belongs to."""
+    detected = opencode.detect(tables)
+    return detected.name if detected else NAME
 
 
 def _column(name: str, detected: HostProfile | None) -> Column:

@@ -51,11 +51,14 @@ class BlobStore:
         self.registry = Registry(backend)
 
     @classmethod
-    def open(cls, url: str | os.PathLike[str]) -> "BlobStore":
-        """Open a store that is there. Raises `StoreNotFoundError`, `StoreFormatError` or `BackendError`."""
+    def open(cls, url: str | os.PathLike[str], *, read_only: bool = False) -> "BlobStore":
+        """Open a store that is there; read-only, nothing in it changes, not even where a bad object lies.
+
+        Raises `StoreNotFoundError`, `StoreFormatError` or `BackendError`.
+        """
         backend = _connect(os.fspath(url))
         identity = layout.read_identity(backend)
-        return cls(backend, identity, writable=os.access(backend.root, os.W_OK))
+        return cls(backend, identity, writable=not read_only and os.access(backend.root, os.W_OK))
 
     @classmethod
     def create(cls, url: str | os.PathLike[str]) -> tuple["BlobStore", bool]:

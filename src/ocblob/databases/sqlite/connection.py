@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,6 @@ from ocblob.filesystem import network_filesystem
 
 BUSY_TIMEOUT_MS: Final = 5000
 Bindings = tuple[Any, ...] | Mapping[str, Any]
-_MAGIC: Final = b"SQLite format 3\0"
 
 
 def connect(path: Path, *, read_only: bool) -> apsw.Connection:
@@ -61,18 +61,19 @@ class Reading:
 
 
 def check_file(path: Path, *, read_only: bool) -> list[str]:
-    """Refuse what is no SQLite file that can be worked on; return warnings about what may go wrong."""
-    if not path.exists():
-        raise DatabaseError(f"no database at {path}", hint="name one with --db or OCBLOB_DB")
-    if not path.is_file():
-        raise DatabaseUnsupportedError(f"{path} is not a file")
+    """Refuse what is no file that can be worked on; return warnings about what may go wrong.
+
+    Never opens the file: closing any descriptor of it would drop every lock that SQLite holds on it in this
+    process, and a host that closes then removes the WAL under our hands.
+    """
     try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise DatabaseError(f"no database at {path}", hint="name one with --db or OCBLOB_DB") from None
     except OSError as error:
         raise DatabaseError(f"{path}: {error.strerror}") from error
-    if head and head != _MAGIC:
-        raise DatabaseUnsupportedError(f"{path} is not a SQLite database")
+    if not stat.S_ISREG(mode):
+        raise DatabaseUnsupportedError(f"{path} is not a file")
     if not read_only and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         raise DatabaseUnsupportedError(f"{path} cannot be written: the file or its directory is read-only")
     if kind := network_filesystem(path):

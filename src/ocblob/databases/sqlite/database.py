@@ -69,6 +69,10 @@ class SQLiteDatabase:
         """See `Database`."""
         self._schema.check_column(column)
 
+    def check_scope(self, column: Column, scope: Scope) -> None:
+        """See `Database`."""
+        self._where(column, scope)
+
     def candidates(self, column: Column, *, larger_than: int, scope: Scope) -> Iterator[Cell]:
         """See `Database`; a read transaction lasts no longer than one page."""
         rows, bindings = self._candidates(column, scope)

@@ -22,6 +22,8 @@ from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupporte
 from ocblob.filesystem import PRIVATE_FILE_MODE, copy_mode_and_owner, fsync_directory, fsync_file
 
 Method = Literal["auto", "swap", "in-place"]
+Chosen = Literal["swap", "in-place", "checkpoint", "none"]
+"""What a plan comes to; `checkpoint` where an earlier vacuum could not shrink the file."""
 
 SWAP_SUPPORTED: Final = sys.platform != "win32"
 """Windows lets nobody rename over a file that is open."""
@@ -31,7 +33,7 @@ HOST_PATIENCE_S: Final = 3.0
 """A host that waits longer for the lock may give up (OpenCode: 5 s)."""
 CHECKPOINT_TIMEOUT_MS: Final = 100
 _TEMPORARY: Final = ".ocblob-vacuum-"
-_HEADER_MAGIC_BYTES: Final = 16
+_HEADER_BYTES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class FileSizes:
     page_size: int
     pages: int
     free_pages: int
+    journal_mode: str
 
     @property
     def total(self) -> int:
@@ -68,7 +71,7 @@ class VacuumPlan:
     before: FileSizes
     in_use: bool
     """Another process has the database open."""
-    method: Literal["swap", "in-place", "none"]
+    method: Chosen
     room_needed: int
     """Bytes on the database's disk, for a while."""
     blocks_s: float
@@ -79,7 +82,7 @@ class VacuumPlan:
 class VacuumReport:
     """What a vacuum did."""
 
-    method: Literal["swap", "in-place", "none"]
+    method: Chosen
     before: FileSizes
     after: FileSizes
     elapsed_s: float
@@ -105,7 +108,8 @@ def sizes(path: Path) -> FileSizes:
         page_size, pages, free = (
             int(str(db.execute(f"PRAGMA {name}").get)) for name in ("page_size", "page_count", "freelist_count")
         )
-    return FileSizes(resolved.stat().st_size, _size(_wal(resolved)), page_size, pages, free)
+        mode = str(db.execute("PRAGMA journal_mode").get)
+    return FileSizes(resolved.stat().st_size, _size(_wal(resolved)), page_size, pages, free, mode)
 
 
 def in_use(path: Path) -> bool:
@@ -124,20 +128,9 @@ def plan_vacuum(path: Path, *, method: Method = "auto") -> VacuumPlan:
     resolved = path.resolve()
     before = sizes(resolved)
     used = in_use(resolved)
-    chosen: Literal["swap", "in-place", "none"] = "in-place" if method == "in-place" else "swap"
-    if method == "swap":
-        _check_swap(resolved)
-        if used:
-            raise DatabaseLockedError(
-                f"{resolved} is open in another process", hint="stop it, or vacuum with --in-place beside it"
-            )
-    elif method == "auto":
-        swappable = SWAP_SUPPORTED and not used and resolved.stat().st_nlink == 1
-        chosen = "swap" if swappable else "in-place"
-        if not before.free_pages:
-            chosen = "none"
+    chosen = _choose(resolved, before, method, used=used)
     # In place the live bytes go through a temporary file and the WAL.
-    room = {"swap": 1, "in-place": 2, "none": 0}[chosen] * before.live
+    room = {"swap": 1, "in-place": 2, "checkpoint": 0, "none": 0}[chosen] * before.live
     available = shutil.disk_usage(resolved.parent).free
     if room > available:
         raise DatabaseError(
@@ -147,14 +140,35 @@ def plan_vacuum(path: Path, *, method: Method = "auto") -> VacuumPlan:
     return VacuumPlan(resolved, before, used, chosen, room, blocks)
 
 
+def _choose(path: Path, before: FileSizes, method: Method, *, used: bool) -> Chosen:
+    if method == "in-place":
+        return "in-place"
+    if method == "swap":
+        _check_swap(path, before)
+        if used:
+            raise DatabaseLockedError(
+                f"{path} is open in another process", hint="stop it, or vacuum with --in-place beside it"
+            )
+        return "swap"
+    if not before.free_pages:
+        return "checkpoint" if before.wal or before.file > before.pages * before.page_size else "none"
+    if used:
+        return "in-place"
+    try:
+        _check_swap(path, before)
+    except DatabaseUnsupportedError:
+        return "in-place"
+    return "swap"
+
+
 def apply_vacuum(plan: VacuumPlan) -> VacuumReport:
     """Do it. Raises `DatabaseLockedError` if somebody came between; nothing is changed then."""
     begun = time.monotonic()
     note = ""
     if plan.method == "swap":
         _swap(plan.path)
-    elif plan.method == "in-place":
-        note = _in_place(plan.path)
+    elif plan.method != "none":
+        note = _in_place(plan.path, rebuild=plan.method == "in-place")
     return VacuumReport(plan.method, plan.before, sizes(plan.path), time.monotonic() - begun, note)
 
 
@@ -171,29 +185,28 @@ def checkpoint(db: apsw.Connection, mode: Literal["PASSIVE", "TRUNCATE"]) -> boo
     return not busy
 
 
-def _in_place(path: Path) -> str:
+def _in_place(path: Path, *, rebuild: bool) -> str:
     with contextlib.closing(connect(path, read_only=False)) as db, translated(path):
-        # Room was checked here; the system's temporary directory may be memory.
-        directory = str(path.parent).replace("'", "''")
-        db.execute(f"PRAGMA temp_store_directory='{directory}'")
         checkpoint(db, "PASSIVE")
-        db.execute("VACUUM")
+        if rebuild:
+            # Room was checked here; the system's temporary directory may be memory.
+            directory = str(path.parent).replace("'", "''")
+            db.execute(f"PRAGMA temp_store_directory='{directory}'")
+            db.execute("VACUUM")
         if not checkpoint(db, "TRUNCATE"):
             return "another process is reading: the file and its WAL shrink at the next checkpoint"
     return ""
 
 
 def _swap(path: Path) -> None:
-    _check_swap(path)
     new = path.with_name(f"{path.name}{_TEMPORARY}{os.urandom(4).hex()}")
     old_fd = -1
     try:
         with _locked(path, timeout_ms=1000) as db:
             _remove_leftovers(path)
-            wal = db.execute("PRAGMA journal_mode").get == "wal"
             if not checkpoint(db, "TRUNCATE"):
                 raise DatabaseLockedError(f"{path}: the WAL could not be checkpointed")
-            if wal and db.execute("PRAGMA journal_mode=DELETE").get != "delete":
+            if db.execute("PRAGMA journal_mode=DELETE").get != "delete":
                 raise DatabaseLockedError(f"{path}: could not leave WAL mode")
             try:
                 # A connection with an exclusive lock keeps its journal, and removes it by name when it closes:
@@ -208,36 +221,29 @@ def _swap(path: Path) -> None:
                 # SQLite fills an empty file that is there; one it makes itself would be readable by others.
                 os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE_MODE))
                 db.execute("VACUUM INTO ?", (str(new),))
-                _finish_copy(path, new, wal=wal)
+                _finish_copy(path, new)
                 # Opened before the rename and closed after the lock is given up: closing any descriptor of a
                 # file drops all of a process's locks on it.
                 old_fd = os.open(path, os.O_RDWR)
                 new.replace(path)
             except BaseException:
-                if wal:
-                    db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA journal_mode=WAL")
                 raise
             fsync_directory(path.parent)
             # Whoever opened the old file just before must not go on writing where nobody will look.
-            os.pwrite(old_fd, bytes(_HEADER_MAGIC_BYTES), 0)
+            os.pwrite(old_fd, bytes(_HEADER_BYTES), 0)
     except OSError as error:
         raise DatabaseError(f"{path}: vacuum failed, nothing was changed: {error.strerror}") from error
     finally:
         if old_fd >= 0:
             os.close(old_fd)
-        for leftover in (
-            new,
-            _wal(new),
-            _shm(new),
-            _journal(new),
-        ):
+        for leftover in (new, _wal(new), _shm(new), _journal(new)):
             leftover.unlink(missing_ok=True)
 
 
-def _finish_copy(path: Path, new: Path, *, wal: bool) -> None:
-    if wal:
-        with contextlib.closing(connect(new, read_only=False)) as copy:
-            copy.execute("PRAGMA journal_mode=WAL")
+def _finish_copy(path: Path, new: Path) -> None:
+    with contextlib.closing(connect(new, read_only=False)) as copy:
+        copy.execute("PRAGMA journal_mode=WAL")
     copy_mode_and_owner(path, new)
     fsync_file(new)
 
@@ -254,7 +260,12 @@ def _locked(path: Path, *, timeout_ms: int) -> Iterator[apsw.Connection]:
         yield db
 
 
-def _check_swap(path: Path) -> None:
+def _check_swap(path: Path, before: FileSizes) -> None:
+    if before.journal_mode != "wal":
+        # Elsewhere an idle host holds no lock: nobody can say whether it has the file open.
+        raise DatabaseUnsupportedError(
+            f"{path} is not in WAL mode; a swap could leave a host behind", hint="use --in-place"
+        )
     if not SWAP_SUPPORTED:
         raise DatabaseUnsupportedError("vacuum by swap needs a POSIX system", hint="use --in-place")
     if path.stat().st_nlink > 1:
