@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import shutil
 import stat
 import subprocess
@@ -24,7 +25,7 @@ KILLER = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
 from ocblob.databases.sqlite import vacuum
-from samples import dump, integrity
+from samples import dump, integrity, opened
 
 source, path, method = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 
@@ -66,6 +67,8 @@ def check(what):
         wrong.append(f"{what}: {found}")
         return
     try:
+        with opened(path) as db:
+            db.execute("PRAGMA journal_mode=wal").fetchall()  # as the host does at each start
         work()
     except Exception as error:
         wrong.append(f"{what}: then {error}")
@@ -96,6 +99,16 @@ for number in range(int(sys.argv[4])):
 print(json.dumps({"lines": lines, "finished": finished, "wrong": wrong}))
 """
 
+OTHER = """
+import pickle, sys
+from ocblob.databases.sqlite.vacuum import apply_vacuum
+from ocblob.errors import DatabaseLockedError
+try:
+    apply_vacuum(pickle.loads(bytes.fromhex(sys.argv[1])))
+except DatabaseLockedError:
+    print("locked")
+"""
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -123,10 +136,10 @@ def companions(path: Path) -> list[str]:
 
 
 METHODS: list[Literal["swap", "in-place"]] = ["swap", "in-place"]
+WAYS = [("swap", "wal"), ("in-place", "wal"), ("in-place", "delete")]
 
 
-@pytest.mark.parametrize("journal", ["wal", "delete"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "journal"), WAYS)
 def test_gives_space_back_and_changes_nothing_else(tmp_path: Path, method: Method, journal: str) -> None:
     """All rows and settings stay, the file is as small as its content, one file is left, and the report is true."""
     (tmp_path / "data").mkdir()
@@ -188,9 +201,9 @@ def test_the_copy_is_private_while_it_is_made(path: Path, monkeypatch: pytest.Mo
     modes: list[int] = []
     real = vacuum._finish_copy
 
-    def finish_copy(old: Path, new: Path, *, wal: bool) -> None:
+    def finish_copy(old: Path, new: Path) -> None:
         modes.append(stat.S_IMODE(new.stat().st_mode))
-        real(old, new, wal=wal)
+        real(old, new)
 
     monkeypatch.setattr(vacuum, "_finish_copy", finish_copy)
     before = os.umask(0)
@@ -233,6 +246,21 @@ def test_a_hard_link_is_not_left_behind(path: Path, tmp_path: Path) -> None:
     assert "in-place" == report.method
     assert path.samefile(other)
     assert before == dump(path)
+
+
+def test_without_a_wal_there_is_no_swap(tmp_path: Path) -> None:
+    """Where an idle host holds no lock nobody can say that it is not there: a swap is refused, in place it goes."""
+    (tmp_path / "data").mkdir()
+    path = make(tmp_path / "data" / "app.db", "delete")
+    inode = path.stat().st_ino
+
+    with pytest.raises(DatabaseUnsupportedError, match="WAL") as caught:
+        plan_vacuum(path, method="swap")
+    report = shrink(path)
+
+    assert "--in-place" in caught.value.hint
+    assert ("in-place", inode) == (report.method, path.stat().st_ino)
+    assert report.freed > 0
 
 
 def test_a_link_that_is_made_after_the_plan_is_seen(path: Path, tmp_path: Path) -> None:
@@ -399,8 +427,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", at], check=True)
 
 
-@pytest.mark.parametrize("journal", ["wal", "delete"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "journal"), WAYS)
 def test_a_disk_that_fills_up_loses_nothing(
     full_disk: Path, method: Method, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -529,27 +556,17 @@ def test_a_writer_is_not_frozen_by_a_reader(path: Path) -> None:
 
 def test_two_vacuums_at_once_do_no_harm(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second vacuum finds the first one at work and leaves its half-made copy alone."""
-    other = f"""
-from pathlib import Path
-from ocblob.databases.sqlite.vacuum import FileSizes, VacuumPlan, apply_vacuum
-from ocblob.errors import DatabaseLockedError
-sizes = FileSizes(0, 0, 4096, 0, 0)
-try:
-    apply_vacuum(VacuumPlan(Path({str(path)!r}), sizes, False, "swap", 0, 0.0))
-except DatabaseLockedError:
-    print("locked")
-"""
-    before = dump(path)
+    before, plan = dump(path), plan_vacuum(path, method="swap")
     said: list[str] = []
     real = vacuum._finish_copy
 
-    def finish_copy(old: Path, new: Path, *, wal: bool) -> None:
-        said.append(finish(spawn(other)).strip())
-        real(old, new, wal=wal)
+    def finish_copy(old: Path, new: Path) -> None:
+        said.append(finish(spawn(OTHER, pickle.dumps(plan).hex())).strip())
+        real(old, new)
 
     monkeypatch.setattr(vacuum, "_finish_copy", finish_copy)
 
-    report = shrink(path, "swap")
+    report = apply_vacuum(plan)
 
     assert ["locked"] == said
     assert report.freed > 0

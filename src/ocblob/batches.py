@@ -180,7 +180,7 @@ class CellBatches:
         return False
 
     def _same(self, item: PlannedCell) -> Callable[[CellReader], bool]:
-        return lambda reader: self._replan(reader) == item.plan
+        return lambda reader: item.plan.fits(reader, self._replan)
 
 
 class _Readers:

@@ -22,15 +22,23 @@ class Place:
     """`--db`, `OCBLOB_DB`, `default` ..."""
 
 
+def named_database(option: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The database that the option or the environment names; None if neither does.
+
+    Raises `UsageError` for an empty option: an unset shell variable must not mean the user's own data.
+    """
+    if option is not None:
+        return _not_empty(option, "--db")
+    return environment.get(DATABASE_VARIABLE) or None
+
+
 def database_place(option: str | None, environment: Mapping[str, str] = os.environ) -> Place:
     """The database of a command: the option, the environment, or the OpenCode database that is found.
 
     Raises `UsageError` if there is none.
     """
-    if option:
-        return Place(option, "--db")
-    if named := environment.get(DATABASE_VARIABLE):
-        return Place(named, DATABASE_VARIABLE)
+    if named := named_database(option, environment):
+        return Place(named, "--db" if option else DATABASE_VARIABLE)
     found = opencode.database_candidates(environment, Path.home())
     if not found:
         raise UsageError("no OpenCode database found", hint=f"name one with --db or {DATABASE_VARIABLE}")
@@ -39,13 +47,19 @@ def database_place(option: str | None, environment: Mapping[str, str] = os.envir
 
 def store_place(option: str | None, environment: Mapping[str, str] = os.environ) -> Place:
     """The store of a command: the option, the environment, or one in the user's data directory."""
-    if option:
-        return Place(option, "--store")
+    if option is not None:
+        return Place(_not_empty(option, "--store"), "--store")
     if named := environment.get(STORE_VARIABLE):
         return Place(named, STORE_VARIABLE)
     import platformdirs  # noqa: PLC0415 - 10 ms that only the default is worth
 
     return Place(str(platformdirs.user_data_path("ocblob", appauthor=False) / "store"), "default")
+
+
+def _not_empty(text: str, option: str) -> str:
+    if not text:
+        raise UsageError(f"{option} is empty")
+    return text
 
 
 def database_path(place: Place) -> Path:

@@ -9,6 +9,7 @@ OcblobError
 ├── StoreError
 │   ├── StoreNotFoundError      nothing there yet (exit 10)
 │   ├── StoreFormatError        a store or an object written by a version we do not know
+│   ├── StoreLockedError        another process holds the catalog for longer than we wait (exit 11)
 │   ├── ClaimLostError          a blob was taken away between its put and the row's swap
 │   └── StageError              what was staged does not read back as what went in
 ├── BackendError                a place for bytes fails
@@ -67,6 +68,10 @@ class StoreNotFoundError(StoreError):
 
 class StoreFormatError(StoreError):
     """A store or an object is of a format this version does not know."""
+
+
+class StoreLockedError(StoreError):
+    """Another process holds the store's catalog for longer than we wait."""
 
 
 class ClaimLostError(StoreError):

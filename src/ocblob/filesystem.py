@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from ocblob.errors import UsageError
 
@@ -90,6 +90,12 @@ def make_private_directory(path: Path) -> None:
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=PRIVATE_DIRECTORY_MODE)
         fsync_directory(directory.parent)
+
+
+def create_private(path: Path) -> BinaryIO:
+    """A new file that only its owner can read."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, PRIVATE_FILE_MODE), "w+b")
 
 
 def write_durable(path: Path, data: bytes) -> None:

@@ -3,15 +3,18 @@
 Every other byte of the cell stays as it is: JSON is cut and joined as bytes, never parsed and written again.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import pybase64
 
 from ocblob.databases.base import CellReader
+from ocblob.digest import Hasher
 from ocblob.placeholders import build
 from ocblob.ref import Ref, marker_line
 from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, scan
@@ -26,6 +29,9 @@ _TOKEN = re.compile(
 _PARTNERS: Final = {b"{": b"}", b"[": b"]"}
 _SEPARATORS: Final = frozenset({b",", b":"})
 _CLOSING: Final = frozenset(_PARTNERS.values())
+RAW_DIGEST_BYTES_MIN: Final = 64 * 1024 * 1024
+"""Cells from this size on are recognised by their digest: half the time of planning them again."""
+HASHED_CHUNKS: Final = 16
 PARSED_BYTES_MAX: Final = 1024 * 1024
 """New content up to this size is parsed to be sure that it is JSON; of a larger one tokens and brackets are."""
 
@@ -56,6 +62,14 @@ class OffloadPlan:
     """What had moved out before."""
     content: bytes
     """The cell's new content; empty if nothing moves."""
+    raw_digest: str = ""
+    """Of the whole cell's bytes, if it is so large that planning it twice under a lock would take too long."""
+
+    def fits(self, reader: CellReader, replan: "Callable[[CellReader], OffloadPlan]") -> bool:
+        """Whether the cell is still what this plan was made from."""
+        if not self.raw_digest:
+            return replan(reader) == self
+        return reader.size >= RAW_DIGEST_BYTES_MIN and _raw_digest(reader) == self.raw_digest
 
 
 def plan_offload(reader: CellReader, *, min_chars: int, store: str) -> OffloadPlan:
@@ -64,7 +78,8 @@ def plan_offload(reader: CellReader, *, min_chars: int, store: str) -> OffloadPl
     inline: list[InlineSpan] = []
     refs: list[RefSpan] = []
     replacements: list[Replacement] = []
-    for span in scan(reader.read(0, reader.size), min_chars=min_chars):
+    raw = Hasher() if reader.size >= RAW_DIGEST_BYTES_MIN else None
+    for span in scan(_seen_by(raw, reader.read(0, reader.size)), min_chars=min_chars):
         if isinstance(span, InlineSpan):
             inline.append(span)
         elif isinstance(span, RefSpan):
@@ -84,9 +99,35 @@ def plan_offload(reader: CellReader, *, min_chars: int, store: str) -> OffloadPl
     if spliced_size(reader.size, replacements) <= KEPT_BYTES_MAX:
         content = b"".join(splice(reader, replacements))
         if is_json(content):
-            return OffloadPlan(tuple(payloads), tuple(inline), tuple(refs), content)
+            digest = raw.hexdigest() if raw is not None else ""
+            return OffloadPlan(tuple(payloads), tuple(inline), tuple(refs), content, digest)
         refusal = Reason.BROKEN_JSON
     return OffloadPlan((), (*inline, *(_stay(span, refusal) for span in payloads)), tuple(refs), b"")
+
+
+def _seen_by(hasher: Hasher | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        if hasher is not None:
+            hasher.update(chunk)
+        yield chunk
+
+
+def _raw_digest(reader: CellReader) -> str:
+    """Read in this thread, hash in another: somebody waits for a lock meanwhile. Memory: 8 MiB."""
+    hasher = Hasher()
+    chunks = reader.read(0, reader.size)
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(_update, hasher, ())
+        while batch := tuple(itertools.islice(chunks, HASHED_CHUNKS)):
+            hashed.result()
+            hashed = pool.submit(_update, hasher, batch)
+        hashed.result()
+    return hasher.hexdigest()
+
+
+def _update(hasher: Hasher, chunks: Iterable[bytes]) -> None:
+    for chunk in chunks:
+        hasher.update(chunk)
 
 
 def _replacement(span: PayloadSpan, store: str) -> Replacement | Reason:

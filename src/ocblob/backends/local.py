@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 
 from ocblob.backends.base import ObjectStat
 from ocblob.errors import BackendError, ObjectNotFoundError, StoreUnavailableError
-from ocblob.filesystem import PRIVATE_FILE_MODE, fsync_directory, fsync_fd, make_private_directory
+from ocblob.filesystem import create_private, fsync_directory, fsync_fd, make_private_directory
 
 SYNCERS: Final = 8
 """Directories fsynced at a time: file systems serve several for the price of one."""
@@ -157,12 +157,6 @@ class LocalBackend:
                 continue
             except OSError as error:
                 raise _translate(error, self.path(at)) from error
-
-
-def create_private(path: Path) -> BinaryIO:
-    """A new file that only its owner can read."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags, PRIVATE_FILE_MODE), "w+b")
 
 
 def _sync_directory(directory: Path) -> None:

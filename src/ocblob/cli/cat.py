@@ -17,6 +17,7 @@ from ocblob.store import BlobStore
 @click.command()
 @click.argument("blob", metavar="DIGEST_OR_URL")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of stdout.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
 @standard_options
 def command(
     blob: str,
@@ -24,6 +25,7 @@ def command(
     store_place: config.Place,
     *,
     output: Path | None,
+    force: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -38,7 +40,7 @@ def command(
     digest = _digest(blob)
     with BlobStore.open(store_place.url) as store:
         if output is not None:
-            size = write_whole(output, store.chunks(digest))
+            size = write_whole(output, store.chunks(digest), force=force)
             if as_json:
                 print_json({"digest": digest, "size": size, "file": str(output)})
             return

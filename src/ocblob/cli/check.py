@@ -51,11 +51,14 @@ def command(
 ) -> None:
     """Check that every ref resolves, and that catalog and objects agree.
 
-    Without --db every database that is registered with the store is checked.
+    Without --db and OCBLOB_DB every database that is registered with the store is checked. Nothing changes, but
+    that --read-data moves an object that turns out damaged into quarantine.
     """
     say = sayer(quiet=quiet)
+    db = config.named_database(db)
     unreadable: list[str] = []
-    with BlobStore.open(store_place.url) as store, contextlib.ExitStack() as stack:
+    changes = rebuild or repair or share is not None
+    with BlobStore.open(store_place.url, read_only=not changes) as store, contextlib.ExitStack() as stack:
         if rebuild:
             report = rebuild_catalog(store)
         else:

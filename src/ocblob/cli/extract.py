@@ -9,7 +9,6 @@ from ocblob import config
 from ocblob.attachments import extract
 from ocblob.cli.files import write_whole
 from ocblob.cli.options import print_json, sayer, standard_options, table_option
-from ocblob.errors import UsageError
 from ocblob.passes import opened
 from ocblob.store import BlobStore
 from ocblob.units import format_size
@@ -42,14 +41,12 @@ def command(
     """Take one attachment out to a file. ADDRESS is as `ocblob ls` shows it, a row's key, or a digest."""
     del verbose
     place = config.database_place(db)
-    if output.exists() and not force:
-        raise UsageError(f"{output} is there already", hint="--force writes over it")
     with contextlib.ExitStack() as stack:
         at = stack.enter_context(opened(place, tables=tables))
         chunks = extract(
             at.database, lambda: stack.enter_context(BlobStore.open(store_place.url)), at.all_columns, attachment
         )
-        size = write_whole(output, chunks)
+        size = write_whole(output, chunks, force=force)
     if as_json:
         print_json({"file": str(output), "size": size})
     else:

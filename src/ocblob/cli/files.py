@@ -4,25 +4,33 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ocblob.errors import OcblobError
+from ocblob.errors import OcblobError, UsageError
+from ocblob.filesystem import create_private
 
 
-def write_whole(path: Path, chunks: Iterable[bytes]) -> int:
-    """Write a file whole or not at all: it gets its name when the last byte is there. Returns its size."""
+def write_whole(path: Path, chunks: Iterable[bytes], *, force: bool) -> int:
+    """Write a file whole or not at all: it gets its name when the last byte is there. Returns its size.
+
+    A device or a pipe is written through. Raises `UsageError` if a file is there and `force` is not.
+    """
+    target = path.resolve()
     try:
-        return _write(path, chunks)
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                return sum(file.write(chunk) for chunk in chunks)
+        if target.exists() and not force:
+            raise UsageError(f"{path} is there already", hint="--force writes over it")
+        return _write_beside(target, chunks)
     except OSError as error:
         raise OcblobError(f"{path}: {error.strerror}") from error
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> int:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.ocblob")
-    size = 0
+def _write_beside(target: Path, chunks: Iterable[bytes]) -> int:
+    beside = target.with_name(f".{target.name}.{os.getpid()}.ocblob")
     try:
-        with beside.open("wb") as file:
-            for chunk in chunks:
-                size += file.write(chunk)
-        beside.replace(path)
+        with create_private(beside) as file:
+            size = sum(file.write(chunk) for chunk in chunks)
+        beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
     return size

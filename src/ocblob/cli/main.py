@@ -1,6 +1,7 @@
 """The group of all commands, and what their errors mean to a shell."""
 
 import importlib
+import json
 import os
 import sys
 from typing import Final, NoReturn
@@ -8,7 +9,7 @@ from typing import Final, NoReturn
 import click
 
 from ocblob import __version__
-from ocblob.errors import DatabaseLockedError, OcblobError, StoreNotFoundError, UsageError
+from ocblob.errors import DatabaseLockedError, OcblobError, StoreLockedError, StoreNotFoundError, UsageError
 
 EXIT_DONE: Final = 0
 EXIT_ERROR: Final = 1
@@ -55,8 +56,11 @@ def main() -> NoReturn:
         code = group.main(prog_name="ocblob", standalone_mode=False)
         sys.stdout.flush()
     except OcblobError as error:
-        complain(str(error), error.hint)
         code = exit_code(error)
+        complain(str(error), error.hint)
+        if "--json" in sys.argv:
+            told = {"kind": type(error).__name__, "message": str(error), "hint": error.hint, "exit": code}
+            click.echo(json.dumps({"error": told}))
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was done stays, and the next run goes on from there", err=True)
         code = EXIT_INTERRUPTED
@@ -88,7 +92,7 @@ def exit_code(error: OcblobError) -> int:
         return EXIT_USAGE
     if isinstance(error, StoreNotFoundError):
         return EXIT_NO_STORE
-    if isinstance(error, DatabaseLockedError):
+    if isinstance(error, DatabaseLockedError | StoreLockedError):
         return EXIT_LOCKED
     return EXIT_ERROR
 

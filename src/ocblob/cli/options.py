@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import click
@@ -97,8 +97,18 @@ def scope_of(
 
 def print_json(value: Any) -> None:
     """One object on stdout."""
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    click.echo(json.dumps(plain, indent=2, default=str))
+    click.echo(json.dumps(_plain(value), indent=2, default=str))
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON has them; what a report can tell by its properties is in it too."""
+    if is_dataclass(value) and not isinstance(value, type):
+        told = [item.name for item in fields(value)]
+        told += [name for name, item in vars(type(value)).items() if isinstance(item, property)]
+        return {name: _plain(getattr(value, name)) for name in told}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def printable(text: str) -> str:

@@ -35,10 +35,11 @@ def command(
 ) -> None:
     """Put a file (or stdin) into the store; print its ref as a data URL.
 
-    With --db the database that will hold the ref is registered; without it the blob is pinned, so that no prune
-    takes it.
+    With --db (or OCBLOB_DB) the database that will hold the ref is registered; without it the blob is pinned, so
+    that no prune takes it.
     """
     del verbose
+    db = config.named_database(db)
     kind = mime or mimetypes.guess_type(getattr(file, "name", ""))[0] or "application/octet-stream"
     if not is_header(f"{kind};base64"):
         raise UsageError(f"--mime {kind!r} cannot stand in a data URL")

@@ -6,16 +6,16 @@ from ocblob import config
 from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import dry_run_option, print_json, sayer, standard_options
 from ocblob.databases.sqlite.vacuum import Method
+from ocblob.errors import UsageError
 from ocblob.passes import vacuum_pass
 from ocblob.units import format_size
 
 
 @click.command()
-@click.option("--in-place", "method", flag_value="in-place", help="Beside other processes, ten times slower.")
+@click.option("--in-place", is_flag=True, help="Beside other processes, ten times slower.")
 @click.option(
     "--swap",
-    "method",
-    flag_value="swap",
+    is_flag=True,
     help="Only by a new file in the old one's place; nobody may have it open.",
 )
 @click.option("--force", is_flag=True, help="Although a live host would wait for long.")
@@ -27,7 +27,8 @@ def command(
     db: str | None,
     store_place: config.Place,
     *,
-    method: Method | None,
+    in_place: bool,
+    swap: bool,
     force: bool,
     dry_run: bool,
     as_json: bool,
@@ -36,10 +37,13 @@ def command(
 ) -> None:
     """Give free pages back to the disk, and say honestly how much came back."""
     del verbose, store_place
+    if in_place and swap:
+        raise UsageError("--in-place and --swap exclude each other")
+    method: Method = "in-place" if in_place else "swap" if swap else "auto"
     place = config.database_place(db)
     report = vacuum_pass(
         config.database_path(place),
-        method=method or "auto",
+        method=method,
         force=force,
         dry_run=dry_run,
         say=sayer(quiet=quiet),

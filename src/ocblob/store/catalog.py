@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import apsw
 
-from ocblob.errors import StoreFormatError, StoreUnavailableError
+from ocblob.errors import StoreFormatError, StoreLockedError, StoreUnavailableError
 from ocblob.filesystem import PRIVATE_FILE_MODE
 
 BUSY_TIMEOUT_MS: Final = 30_000
@@ -87,6 +87,8 @@ class Catalog:
     def __init__(self, path: Path, *, store_id: str, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
+        if read_only and not path.exists():
+            raise StoreFormatError(f"{path} is missing", hint="ocblob check --rebuild-catalog makes a new one")
         with _translated(path):
             if not read_only and not path.exists():
                 path.touch(PRIVATE_FILE_MODE)
@@ -239,6 +241,8 @@ def _translated(path: Path) -> Iterator[None]:
         raise StoreFormatError(
             f"{path} is damaged: {error}", hint="ocblob check --rebuild-catalog makes a new one"
         ) from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreLockedError(f"{path} is locked by another process: {error}", hint="try again") from error
     except apsw.Error as error:
         raise StoreUnavailableError(f"{path}: {error}") from error
     except OSError as error:

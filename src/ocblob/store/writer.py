@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from ocblob import codec
 from ocblob.backends.base import Backend
-from ocblob.backends.local import LocalBackend, create_private
+from ocblob.backends.local import LocalBackend
 from ocblob.base64stream import NotCanonicalError
 from ocblob.errors import (
     BlobCorruptError,
@@ -28,7 +28,7 @@ from ocblob.errors import (
     StageError,
     StoreUnavailableError,
 )
-from ocblob.filesystem import fsync_file, make_private_directory
+from ocblob.filesystem import create_private, fsync_file, make_private_directory
 from ocblob.store.catalog import Catalog
 from ocblob.store.claims import Claims
 from ocblob.store.layout import object_key

@@ -19,6 +19,8 @@ TRANSACTION_S: Final = 0.15
 """A transaction takes no further edit after this long; a host that waits for the lock is frozen meanwhile."""
 BOUND_BYTES_MAX: Final = 4 * 1024 * 1024
 """Content up to this size is bound as one value; larger content is streamed into a zeroed cell if it can be."""
+LARGE_CELL_BYTES: Final = 64 * 1024 * 1024
+"""Reading a cell of this size takes long enough to be kept out of a transaction; it has one of its own."""
 TEXT_OR_BLOB: Final = "('text', 'blob')"
 
 _CELLS_OWN_TROUBLE = (apsw.ConstraintError, apsw.TooBigError, apsw.SQLError, OcblobError)
@@ -92,12 +94,15 @@ class Swapper:
         """As many edits as one short transaction takes, one at least."""
         results: list[EditResult] = []
         with self._lock, translated(self._path):
+            stamp = self._checked_before(edits[0], stamp)
             self._db.execute("BEGIN IMMEDIATE")
             begun = time.monotonic()
             try:
                 moved = self._look() != stamp
                 for edit in edits:
                     results.append(self._swap_one(edit, check=moved or self._meddled))
+                    if edit.cell.size >= LARGE_CELL_BYTES:
+                        break
                     if time.monotonic() - begun > TRANSACTION_S:
                         break
                 self._db.execute("COMMIT")
@@ -108,6 +113,16 @@ class Swapper:
                 raise
         self.longest_transaction_s = max(self.longest_transaction_s, time.monotonic() - begun)
         return results
+
+    def _checked_before(self, edit: Edit, stamp: object) -> object:
+        """Check a large cell before the transaction, so that it need not be read under the lock.
+
+        Returns the stamp that the check was made at, or the old one if there was none to make or it failed.
+        """
+        if edit.cell.size < LARGE_CELL_BYTES or self._look() == stamp:
+            return stamp
+        fresh = self._look()
+        return fresh if self._unchanged(edit) else stamp
 
     def _swap_one(self, edit: Edit, *, check: bool) -> EditResult:
         cell = edit.cell

@@ -201,6 +201,7 @@ def _in_place(path: Path, *, rebuild: bool) -> str:
 def _swap(path: Path) -> None:
     new = path.with_name(f"{path.name}{_TEMPORARY}{os.urandom(4).hex()}")
     old_fd = -1
+    done = "nothing was changed"
     try:
         with _locked(path, timeout_ms=1000) as db:
             _remove_leftovers(path)
@@ -226,6 +227,7 @@ def _swap(path: Path) -> None:
                 # file drops all of a process's locks on it.
                 old_fd = os.open(path, os.O_RDWR)
                 new.replace(path)
+                done = "the new file is in its place, but may not survive a power cut"
             except BaseException:
                 db.execute("PRAGMA journal_mode=WAL")
                 raise
@@ -233,7 +235,7 @@ def _swap(path: Path) -> None:
             # Whoever opened the old file just before must not go on writing where nobody will look.
             os.pwrite(old_fd, bytes(_HEADER_BYTES), 0)
     except OSError as error:
-        raise DatabaseError(f"{path}: vacuum failed, nothing was changed: {error.strerror}") from error
+        raise DatabaseError(f"{path}: vacuum failed, {done}: {error.strerror}") from error
     finally:
         if old_fd >= 0:
             os.close(old_fd)
