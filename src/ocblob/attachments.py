@@ -53,12 +53,10 @@ def attachments(
             for cell in database.candidates(column, larger_than=base64stream.encoded_size(1), scope=scope):
                 try:
                     reader = cells.open(cell)
-                    spans = list(_spans(reader))
+                    large = [item for item in enumerate(_spans(reader)) if _size(item[1]) >= min_size]
                     key = session = ""
-                    for index, span in enumerate(spans):
+                    for index, span in large:
                         size = _size(span)
-                        if size < min_size:
-                            continue
                         if not key:
                             key, session = database.row_names(cell)
                         yield Attachment(

@@ -4,9 +4,9 @@ Batches are committed one after the other in a thread of their own, while the ne
 Between a batch's stamp and its swap nothing that anybody else wrote goes unnoticed.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Final, Self
@@ -24,6 +24,7 @@ BATCH_BYTES: Final = 64 * 1024 * 1024
 BATCH_CONTENT_BYTES: Final = 2 * 1024 * 1024
 """New content that one batch holds in memory."""
 BATCHES_IN_FLIGHT: Final = 3
+IN_FLIGHT_CONTENT_BYTES: Final = 10 * 1024 * 1024
 CLAIM_TRIES: Final = 3
 
 
@@ -72,7 +73,8 @@ class CellBatches:
     """Takes planned cells and commits them.
 
     Used as a context manager: a clean end waits for the last batch; an error, here or in a batch, stops the
-    others before they touch a row. `replan` makes a cell's plan anew; `done` and `stored` are told what
+    others before they touch a row. `fits` tells whether a plan
+    still is its cell's; `done` and `stored` are told what
     happened, in the committing thread.
     """
 
@@ -80,19 +82,20 @@ class CellBatches:
         self,
         database: Database,
         writer: Writer,
-        replan: Callable[[CellReader], OffloadPlan],
+        fits: Callable[[OffloadPlan, CellReader], bool],
         *,
         done: Callable[[Committed], None],
         stored: Callable[[Receipt], None],
     ) -> None:
         self._database = database
         self._writer = writer
-        self._replan = replan
+        self._fits = fits
         self._done = done
         self._stored = stored
         self._readers = _Readers(database)
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="ocblob-commit")
-        self._pending: list[Future[None]] = []
+        self._pending: list[tuple[Future[None], int]] = []
+        """Batches on their way, with the bytes of new content that each holds."""
         self._stopped = False
         self._group = _Group(database.stamp())
 
@@ -119,10 +122,11 @@ class CellBatches:
         """Let what was taken be committed; waits if too many batches are on their way."""
         cells.release()
         if self._group.planned:
-            while len(self._pending) >= BATCHES_IN_FLIGHT:
-                self._pending.pop(0).result()
+            while self._crowded():
+                self._pending.pop(0)[0].result()
             batch = self._writer.begin(self._wanted(self._group))
-            self._pending.append(self._committer.submit(self._commit, self._group, batch))
+            future = self._committer.submit(self._commit, self._group, batch)
+            self._pending.append((future, self._group.content_bytes))
             if not self._database.reads_beside_writes:
                 self.wait()
         # Taken before anything of the next batch is read.
@@ -131,7 +135,11 @@ class CellBatches:
     def wait(self) -> None:
         """Until every batch that was handed over is committed."""
         while self._pending:
-            self._pending.pop(0).result()
+            self._pending.pop(0)[0].result()
+
+    def _crowded(self) -> bool:
+        held = sum(size for _, size in self._pending) + self._group.content_bytes
+        return len(self._pending) >= BATCHES_IN_FLIGHT or bool(self._pending and held > IN_FLIGHT_CONTENT_BYTES)
 
     def _wanted(self, group: _Group) -> list[Wanted]:
         wanted: dict[str, Wanted] = {}
@@ -168,6 +176,7 @@ class CellBatches:
 
     def _confirmed(self, batch: Batch) -> Receipt:
         receipt = batch.finish()
+        self._readers.release()
         self._writer.confirm(receipt.stored)
         return receipt
 
@@ -180,7 +189,7 @@ class CellBatches:
         return False
 
     def _same(self, item: PlannedCell) -> Callable[[CellReader], bool]:
-        return lambda reader: item.plan.fits(reader, self._replan)
+        return lambda reader: self._fits(item.plan, reader)
 
 
 class _Readers:
@@ -189,10 +198,20 @@ class _Readers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._free: SimpleQueue[Cells] = SimpleQueue()
-        self._stack = ExitStack()
+        self._stack = contextlib.ExitStack()
 
     def close(self) -> None:
         self._stack.close()
+
+    def release(self) -> None:
+        """End the reads of readers that nobody uses now."""
+        idle = []
+        with contextlib.suppress(Empty):
+            while True:
+                idle.append(self._free.get_nowait())
+        for cells in idle:
+            cells.release()
+            self._free.put(cells)
 
     def payload(self, cell: Cell, span: PayloadSpan) -> Callable[[], Iterator[bytes]]:
         """A function that reads one payload's bytes again, in any thread."""
@@ -203,7 +222,7 @@ class _Readers:
 
         return chunks
 
-    @contextmanager
+    @contextlib.contextmanager
     def _borrowed(self) -> Iterator[Cells]:
         try:
             cells = self._free.get_nowait()
@@ -212,7 +231,7 @@ class _Readers:
         try:
             yield cells
         finally:
-            cells.release()
+            # Not released: the next payload is likely to be in the same cell, further on.
             self._free.put(cells)
 
 

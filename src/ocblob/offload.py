@@ -15,7 +15,7 @@ from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database
 from ocblob.errors import CellError
 from ocblob.pass_report import PassReport
-from ocblob.rewrite import OffloadPlan, plan_offload
+from ocblob.rewrite import OffloadPlan, plan_offload, still_fits
 from ocblob.store import BlobStore
 from ocblob.store.writer import Receipt
 
@@ -113,12 +113,12 @@ def offload(  # noqa: PLR0913 - what, where to, and how much of it
         elif result.error is not None:
             report.fail(database.label(item.cell), result.error)
 
-    replan = partial(plan_offload, min_chars=min_chars, store=store.short_id)
-    planner = _Planner(database, report, replan, progress)
+    planner = _Planner(database, report, partial(plan_offload, min_chars=min_chars, store=store.short_id), progress)
+    fits = partial(still_fits, min_chars=min_chars, store=store.short_id)
     with (
         store.writer() as writer,
         database.cells() as cells,
-        CellBatches(database, writer, replan, done=done, stored=report.count_stored) as batches,
+        CellBatches(database, writer, fits, done=done, stored=report.count_stored) as batches,
     ):
         for item in planner.plans(cells, columns, larger_than=min_chars, scope=scope):
             batches.add(item, cells)
@@ -172,7 +172,7 @@ class _Planner:
             if self._database.find_again(cell):
                 self._report.fail(self._database.label(cell), error)
             return None
-        self._report.refs += len(plan.refs)
-        for span in plan.inline:
-            self._report.inline[span.reason.value] = self._report.inline.get(span.reason.value, 0) + 1
+        self._report.refs += plan.refs
+        for reason, count in plan.inline.items():
+            self._report.inline[reason.value] = self._report.inline.get(reason.value, 0) + count
         return plan if plan.payloads else None

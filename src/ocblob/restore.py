@@ -22,6 +22,7 @@ from ocblob.store import BlobStore
 
 BATCH_CELLS: Final = 128
 BATCH_BYTES: Final = 8 * 1024 * 1024
+ANNOUNCED_CELL_BYTES: Final = 32 * 1000 * 1000
 LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
 """A cell of this size holds the write lock for longer than a live host should wait."""
 
@@ -189,7 +190,7 @@ class _Restorer:
         self._stamp = None if dry_run else database.stamp()
 
     def add(self, plan: RestorePlan, cells: Cells) -> None:
-        if plan.size >= LARGE_CELL_BYTES:
+        if plan.size >= ANNOUNCED_CELL_BYTES:
             self._announce(
                 f"{self._database.label(plan.cell)}: putting {plan.size / 1e6:.0f} MB back takes about"
                 f" {2 * plan.size / 1e6:.0f} MB of memory"

@@ -3,12 +3,10 @@
 Every other byte of the cell stays as it is: JSON is cut and joined as bytes, never parsed and written again.
 """
 
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pybase64
@@ -30,8 +28,9 @@ _PARTNERS: Final = {b"{": b"}", b"[": b"]"}
 _SEPARATORS: Final = frozenset({b",", b":"})
 _CLOSING: Final = frozenset(_PARTNERS.values())
 RAW_DIGEST_BYTES_MIN: Final = 64 * 1024 * 1024
-"""Cells from this size on are recognised by their digest: half the time of planning them again."""
-HASHED_CHUNKS: Final = 16
+"""Cells from this size on are recognised by their digest: half the time of finding their payloads again."""
+RAW_DIGEST_SPANS_MIN: Final = 200
+"""And so are cells with more data URLs in them than this."""
 PARSED_BYTES_MAX: Final = 1024 * 1024
 """New content up to this size is parsed to be sure that it is JSON; of a larger one tokens and brackets are."""
 
@@ -48,61 +47,80 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class OffloadPlan:
-    """What offloading one cell would do to it.
-
-    Two equal plans come from equal cells: a plan holds every byte that stays and the digest of every byte
-    that goes.
-    """
+    """What offloading one cell would do to it."""
 
     payloads: tuple[PayloadSpan, ...]
     """What moves out."""
-    inline: tuple[InlineSpan, ...]
-    """What stays, with reasons."""
-    refs: tuple[RefSpan, ...]
-    """What had moved out before."""
     content: bytes
     """The cell's new content; empty if nothing moves."""
+    inline: dict[Reason, int]
+    """How many payloads stay, by reason."""
+    refs: int
+    """How many had moved out before."""
     raw_digest: str = ""
-    """Of the whole cell's bytes, if it is so large that planning it twice under a lock would take too long."""
-
-    def fits(self, reader: CellReader, replan: "Callable[[CellReader], OffloadPlan]") -> bool:
-        """Whether the cell is still what this plan was made from."""
-        if not self.raw_digest:
-            return replan(reader) == self
-        return reader.size >= RAW_DIGEST_BYTES_MIN and _raw_digest(reader) == self.raw_digest
+    """Of the cell as it was read, if finding its payloads again would take too long under a lock."""
 
 
 def plan_offload(reader: CellReader, *, min_chars: int, store: str) -> OffloadPlan:
     """Scan a cell and build its new content. Memory: the text that stays, at most `KEPT_BYTES_MAX`."""
-    payloads: list[PayloadSpan] = []
-    inline: list[InlineSpan] = []
-    refs: list[RefSpan] = []
-    replacements: list[Replacement] = []
     raw = Hasher() if reader.size >= RAW_DIGEST_BYTES_MIN else None
-    for span in scan(_seen_by(raw, reader.read(0, reader.size)), min_chars=min_chars):
-        if isinstance(span, InlineSpan):
-            inline.append(span)
-        elif isinstance(span, RefSpan):
-            refs.append(span)
-        elif isinstance(span, PayloadSpan):
+    found = _find(_seen_by(raw, reader.read(0, reader.size)), min_chars=min_chars, store=store)
+    if not found.payloads:
+        return OffloadPlan((), b"", found.inline, found.refs)
+    refusal = Reason.KEPT_TEXT
+    if spliced_size(reader.size, found.replacements) <= KEPT_BYTES_MAX:
+        content = b"".join(splice(reader, found.replacements))
+        if is_json(content):
+            digest = raw.hexdigest() if raw else _raw_digest(reader) if found.seen > RAW_DIGEST_SPANS_MIN else ""
+            return OffloadPlan(tuple(found.payloads), content, found.inline, found.refs, digest)
+        refusal = Reason.BROKEN_JSON
+    found.inline[refusal] = found.inline.get(refusal, 0) + len(found.payloads)
+    return OffloadPlan((), b"", found.inline, found.refs)
+
+
+def still_fits(plan: OffloadPlan, reader: CellReader, *, min_chars: int, store: str) -> bool:
+    """Whether a cell is still what a plan was made from.
+
+    A plan holds every byte that stays and the digest of every byte that goes, so an equal one comes from an equal
+    cell. Nothing is parsed: somebody waits for a lock meanwhile.
+    """
+    if plan.raw_digest:
+        return _raw_digest(reader) == plan.raw_digest
+    found = _find(reader.read(0, reader.size), min_chars=min_chars, store=store)
+    if tuple(found.payloads) != plan.payloads:
+        return False
+    return b"".join(splice(reader, found.replacements)) == plan.content
+
+
+@dataclass(slots=True)
+class _Found:
+    payloads: list[PayloadSpan] = field(default_factory=list)
+    replacements: list[Replacement] = field(default_factory=list)
+    inline: dict[Reason, int] = field(default_factory=dict)
+    refs: int = 0
+    seen: int = 0
+
+
+def _find(chunks: Iterator[bytes], *, min_chars: int, store: str) -> _Found:
+    found = _Found()
+    for span in scan(chunks, min_chars=min_chars):
+        found.seen += 1
+        if isinstance(span, RefSpan):
+            found.refs += 1
+            continue
+        stays = span.reason if isinstance(span, InlineSpan) else None
+        if isinstance(span, PayloadSpan):
             replacement = _replacement(span, store)
             if isinstance(replacement, Replacement):
-                payloads.append(span)
-                replacements.append(replacement)
+                found.payloads.append(span)
+                found.replacements.append(replacement)
             else:
-                inline.append(_stay(span, replacement))
-        if len(replacements) * _REF_CHARS_MIN > KEPT_BYTES_MAX:
+                stays = replacement
+        if stays is not None:
+            found.inline[stays] = found.inline.get(stays, 0) + 1
+        if len(found.replacements) * _REF_CHARS_MIN > KEPT_BYTES_MAX:
             break  # too large already; what follows need not be read
-    if not payloads:
-        return OffloadPlan((), tuple(inline), tuple(refs), b"")
-    refusal = Reason.KEPT_TEXT
-    if spliced_size(reader.size, replacements) <= KEPT_BYTES_MAX:
-        content = b"".join(splice(reader, replacements))
-        if is_json(content):
-            digest = raw.hexdigest() if raw is not None else ""
-            return OffloadPlan(tuple(payloads), tuple(inline), tuple(refs), content, digest)
-        refusal = Reason.BROKEN_JSON
-    return OffloadPlan((), (*inline, *(_stay(span, refusal) for span in payloads)), tuple(refs), b"")
+    return found
 
 
 def _seen_by(hasher: Hasher | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -113,21 +131,10 @@ def _seen_by(hasher: Hasher | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _raw_digest(reader: CellReader) -> str:
-    """Read in this thread, hash in another: somebody waits for a lock meanwhile. Memory: 8 MiB."""
     hasher = Hasher()
-    chunks = reader.read(0, reader.size)
-    with ThreadPoolExecutor(1) as pool:
-        hashed = pool.submit(_update, hasher, ())
-        while batch := tuple(itertools.islice(chunks, HASHED_CHUNKS)):
-            hashed.result()
-            hashed = pool.submit(_update, hasher, batch)
-        hashed.result()
-    return hasher.hexdigest()
-
-
-def _update(hasher: Hasher, chunks: Iterable[bytes]) -> None:
-    for chunk in chunks:
+    for chunk in reader.read(0, reader.size):
         hasher.update(chunk)
+    return hasher.hexdigest()
 
 
 def _replacement(span: PayloadSpan, store: str) -> Replacement | Reason:
@@ -203,7 +210,3 @@ def _is_balanced(content: bytes) -> bool:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
-
-
-def _stay(span: PayloadSpan, reason: Reason) -> InlineSpan:
-    return InlineSpan(span.start, span.end, span.header, reason)

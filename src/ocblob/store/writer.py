@@ -125,11 +125,10 @@ class Writer:
     def put(self, chunks: Iterable[bytes]) -> Stored:
         """Put one blob whose digest is not known yet. Durable when it returns."""
         staged = self._stage(chunks)
-        path = self._staging / staged.name
-        wanted = Wanted(staged.digest, staged.size, lambda: _decoded(path, staged.digest))
-        receipt = self.begin([wanted]).finish()
-        for error in receipt.failed.values():
-            raise error
+        self._claims.claim([staged.digest])
+        key = self._reader.find(staged.digest)
+        stored = (self._verified(staged.digest, key) if key else None) or staged
+        receipt = Batch(self, {}, {staged.digest: _Job(_done(stored))}, set()).finish()
         self.confirm(receipt.stored)
         return receipt.stored[staged.digest]
 
@@ -156,7 +155,7 @@ class Writer:
 
     def _ensure(self, wanted: Wanted) -> Stored:
         """In a pool thread: find the blob in the store and verify it, or stage it."""
-        if (key := self._reader.find(wanted.digest)) and (hit := self._verified(wanted, key)):
+        if (key := self._reader.find(wanted.digest)) and (hit := self._verified(wanted.digest, key)):
             return hit
         try:
             staged = self._stage(wanted.chunks())
@@ -166,18 +165,18 @@ class Writer:
             raise CellError(f"the payload of blob {wanted.digest} changed while it was read")
         return staged
 
-    def _verified(self, wanted: Wanted, key: str) -> Stored | None:
+    def _verified(self, digest: str, key: str) -> Stored | None:
         """What the store has, as durable as a fresh put; None if it has nothing good."""
         try:
-            size = self._reader.verify(wanted.digest)
-            live = object_key(wanted.digest)
+            size = self._reader.verify(digest)
+            live = object_key(digest)
             if key != live:
                 self._backend.move(key, live)
                 self._backend.sync([key, live])
             if isinstance(self._backend, LocalBackend):
                 # It may be another writer's, renamed a moment ago and not durable yet.
                 self._backend.sync_object(live)
-            return Stored(wanted.digest, size, self._backend.stat(live).stored_size, new=False)
+            return Stored(digest, size, self._backend.stat(live).stored_size, new=False)
         except (BlobCorruptError, BlobMissingError, ObjectNotFoundError):
             return None
 
@@ -274,9 +273,10 @@ def _fsync(path: Path) -> None:
         raise StoreUnavailableError(f"{path}: {error.strerror}; the batch is given up, no row was changed") from error
 
 
-def _decoded(path: Path, digest: str) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from codec.decode(file, digest=digest)
+def _done(stored: Stored) -> Future[Stored]:
+    future: Future[Stored] = Future()
+    future.set_result(stored)
+    return future
 
 
 def _remove_stale(staging: Path) -> None:

@@ -24,6 +24,7 @@ class SQLiteCells:
         self._db = connection
         self._blob: apsw.Blob | None = None
         self._column: Column | None = None
+        self._key: object = None
         self._until = 0.0
 
     def open(self, cell: Cell) -> CellReader:
@@ -31,7 +32,11 @@ class SQLiteCells:
         if self._blob is not None and (self._column != cell.column or time.monotonic() > self._until):
             self.release()
         with translated(self._path):
+            if self._blob is not None and self._key == cell.key:
+                # The handle knows its way along the cell; a new one would walk it from the beginning.
+                return SQLiteCellReader(self._path, cell, self._blob)
             blob = self._reopened(cell) or self._opened(cell)
+            self._key = cell.key
         return SQLiteCellReader(self._path, cell, blob)
 
     def _reopened(self, cell: Cell) -> apsw.Blob | None:

@@ -226,6 +226,7 @@ def _swap(path: Path) -> None:
                 # Opened before the rename and closed after the lock is given up: closing any descriptor of a
                 # file drops all of a process's locks on it.
                 old_fd = os.open(path, os.O_RDWR)
+                _check_links(path)
                 new.replace(path)
                 done = "the new file is in its place, but may not survive a power cut"
             except BaseException:
@@ -270,6 +271,10 @@ def _check_swap(path: Path, before: FileSizes) -> None:
         )
     if not SWAP_SUPPORTED:
         raise DatabaseUnsupportedError("vacuum by swap needs a POSIX system", hint="use --in-place")
+    _check_links(path)
+
+
+def _check_links(path: Path) -> None:
     if path.stat().st_nlink > 1:
         raise DatabaseUnsupportedError(
             f"{path} has another hard link, which a swap would leave behind", hint="use --in-place"
