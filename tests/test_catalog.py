@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from ocblob.digest import digest_of
-from ocblob.errors import StoreFormatError, StoreUnavailableError
+from ocblob.errors import StoreFormatError, StoreLockedError, StoreUnavailableError
 from ocblob.store.catalog import Catalog, State, Totals
 from processes import Neighbour
 from samples import opened
@@ -245,7 +245,7 @@ def test_a_lock_that_does_not_end_is_an_error(catalog: Catalog) -> None:
     with Neighbour(catalog.path) as neighbour:
         neighbour.execute("BEGIN IMMEDIATE")
 
-        with pytest.raises(StoreUnavailableError, match="locked"):
+        with pytest.raises(StoreLockedError, match="locked"):
             enter(catalog, ONE)
 
         neighbour.execute("ROLLBACK")

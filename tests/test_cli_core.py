@@ -154,7 +154,7 @@ def test_what_cannot_be_meant_exits_2(cli: Cli, db: Path, generic: Path, argumen
 
     done = cli.run(*(word.format(db=db, generic=generic, root=cli.root) for word in arguments))
 
-    assert (2, b"") == (done.code, done.out)
+    assert (2, "--json" in arguments) == (done.code, done.out != b"")
     assert "rror: " in done.err
     assert before == everything(cli.root)
 
@@ -163,6 +163,24 @@ def test_a_usage_error_says_what_to_do(cli: Cli, generic: Path) -> None:
     """Errors with a remedy add one line with it."""
     assert "hint: name one with --db or OCBLOB_DB\n" in cli.run("status").err
     assert "hint: name the cells with --table table:column\n" in cli.run("status", "--db", generic).err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind"),
+    [
+        (["status"], 2, "UsageError"),
+        (["status", "--db", "none.db"], 1, "DatabaseError"),
+        (["check"], 10, "StoreNotFoundError"),
+        (["offload", "--min-size", "large"], 2, "UsageError"),
+        (["frobnicate"], 2, "UsageError"),
+    ],
+)
+def test_an_error_is_one_json_object_too(cli: Cli, arguments: list[str], code: int, kind: str) -> None:
+    """With --json an error is told on stdout as well: its kind, its words and the exit code."""
+    done = cli.run(*arguments, "--json")
+
+    assert (code, kind, code) == (done.code, done.json["error"]["kind"], done.json["error"]["exit"])
+    assert done.json["error"]["message"] in done.err
 
 
 FAILURES: dict[str, tuple[list[str], str]] = {
@@ -304,8 +322,8 @@ def test_refs_that_stay_exit_3(cli: Cli, moved: Path) -> None:
     done = cli.run("restore", "--db", moved, "--json")
 
     assert 3 == done.code
-    # Each blob stands in a part and in its event. What was found corrupt once is in quarantine the next time.
-    assert {"expired": 2, "corrupt": 1, "missing": 3} == done.json["unresolved"]
+    # Each blob stands in a part and in its event; what was found corrupt for the one is put aside for the other.
+    assert {"expired": 2, "corrupt": 2, "missing": 2} == done.json["unresolved"]
     assert 2 * len(rest) == done.json["refs_restored"]
     assert {missing, corrupt, expired} == {ref.digest for ref in refs(moved)}
     assert "part:data prt_" in done.err

@@ -168,7 +168,7 @@ def test_never_says_missing_when_it_cannot_look(store: BlobStore, loop: str) -> 
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 @pytest.mark.parametrize("offset", [10, 40, HEADER_BYTES + 20, FRAME_BYTES, LAST_FRAME])
 def test_a_corrupt_object_goes_to_quarantine(store: BlobStore, way: Callable[[BlobStore], object], offset: int) -> None:
-    """Damage anywhere is an error, and the object is moved away as it was; afterwards the blob is missing."""
+    """Damage anywhere is an error, and the object is moved away as it was; the next reader is told where it lies."""
     flip(live(store), offset)
     damaged = live(store).read_bytes()
 
@@ -180,7 +180,7 @@ def test_a_corrupt_object_goes_to_quarantine(store: BlobStore, way: Callable[[Bl
     assert [DIGEST] == quarantined(store)
     assert [damaged] == [path.read_bytes() for path in (root(store) / "quarantine").iterdir()]
     assert State.CORRUPT is state(store)
-    with pytest.raises(BlobMissingError):
+    with pytest.raises(BlobMissingError, match=f"quarantine/{DIGEST}"):
         way(store)
 
 

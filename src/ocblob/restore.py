@@ -92,12 +92,13 @@ def restore(  # noqa: PLR0913
     """
     begun = time.monotonic()
     report = RestoreReport()
+    planner = _Planner(database, store, report)
     restorer = _Restorer(database, store, report, announce, dry_run=dry_run)
     with database.cells() as cells:
         for column in columns:
             for cell in database.candidates(column, larger_than=REF_CELL_BYTES_MIN, scope=scope):
                 try:
-                    plan = _plan(cells, cell, store, report, database)
+                    plan = planner.plan(cells.open(cell), cell)
                 except CellError as error:
                     if database.find_again(cell):
                         report.fail(database.label(cell), error)
@@ -121,23 +122,53 @@ def restore(  # noqa: PLR0913
     return report
 
 
-def _plan(cells: Cells, cell: Cell, store: BlobStore, report: RestoreReport, database: Database) -> RestorePlan | None:
-    reader = cells.open(cell)
-    if not _may_hold_refs(reader):
+class _Planner:
+    """Plans cell after cell; a ref that cannot be resolved is reported and stays."""
+
+    def __init__(self, database: Database, store: BlobStore, report: RestoreReport) -> None:
+        self._database = database
+        self._store = store
+        self._report = report
+        self._corrupt: dict[str, tuple[str, str]] = {}
+        """What was found damaged: it is in quarantine by now, and is told as damaged again."""
+
+    def plan(self, reader: CellReader, cell: Cell) -> RestorePlan | None:
+        """What becomes of a cell; None if no ref of it can be resolved."""
+        if not _may_hold_refs(reader):
+            return None
+        spans = [span for span in scan(reader.read(0, reader.size), hashing=False) if isinstance(span, RefSpan)]
+        if not spans:
+            return None
+        self._report.cells += 1
+        resolved = []
+        for span in spans:
+            if trouble := self._trouble(span.ref):
+                reason, words = trouble
+                self._report.unresolved[reason] = self._report.unresolved.get(reason, 0) + 1
+                self._report.tell(f"{self._database.label(cell)}: {words}")
+            else:
+                resolved.append(span)
+        return RestorePlan(cell, b"".join(reader.read(0, reader.size)), tuple(resolved)) if resolved else None
+
+    def _trouble(self, ref: Ref) -> tuple[str, str] | None:  # noqa: PLR0911 - one for each way to fail
+        """Why a ref cannot be resolved: the reason's name and words. The whole blob is read for the answer."""
+        if ref.digest in self._corrupt:
+            return self._corrupt[ref.digest]
+        try:
+            size = self._store.reader.verify(ref.digest)
+        except BlobExpiredError as error:
+            return "expired", str(error)
+        except BlobCorruptError as error:
+            self._corrupt[ref.digest] = ("corrupt", str(error))
+            return self._corrupt[ref.digest]
+        except BlobError as error:
+            foreign = ref.store not in {"", self._store.short_id}
+            return "missing", f"{error}; the ref belongs to store {ref.store}..." if foreign else str(error)
+        except BackendError as error:
+            return "unavailable", str(error)
+        if size != ref.size:
+            return "foreign", f"the ref says {ref.size} bytes, blob {ref.digest} has {size}"
         return None
-    spans = [span for span in scan(reader.read(0, reader.size), hashing=False) if isinstance(span, RefSpan)]
-    if not spans:
-        return None
-    report.cells += 1
-    resolved = []
-    for span in spans:
-        if reason := _trouble(store, span.ref):
-            report.unresolved[reason[0]] = report.unresolved.get(reason[0], 0) + 1
-            report.tell(f"{database.label(cell)}: {reason[1]}")
-        else:
-            resolved.append(span)
-    original = b"".join(reader.read(0, reader.size))
-    return RestorePlan(cell, original, tuple(resolved)) if resolved else None
 
 
 def _may_hold_refs(reader: CellReader) -> bool:
@@ -148,24 +179,6 @@ def _may_hold_refs(reader: CellReader) -> bool:
             return True
         tail = chunk[-len(MARKER_BASE64) :]
     return False
-
-
-def _trouble(store: BlobStore, ref: Ref) -> tuple[str, str] | None:
-    """Why a ref cannot be resolved: the reason's name and words. The whole blob is read for the answer."""
-    try:
-        size = store.reader.verify(ref.digest)
-    except BlobExpiredError as error:
-        return "expired", str(error)
-    except BlobCorruptError as error:
-        return "corrupt", str(error)
-    except BlobError as error:
-        hint = f"; the ref belongs to store {ref.store}..." if ref.store not in {"", store.short_id} else ""
-        return "missing", f"{error}{hint}"
-    except BackendError as error:
-        return "unavailable", str(error)
-    if size != ref.size:
-        return "foreign", f"the ref says {ref.size} bytes, blob {ref.digest} has {size}"
-    return None
 
 
 class _Restorer:

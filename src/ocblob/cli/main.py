@@ -58,15 +58,14 @@ def main() -> NoReturn:
     except OcblobError as error:
         code = exit_code(error)
         complain(str(error), error.hint)
-        if "--json" in sys.argv:
-            told = {"kind": type(error).__name__, "message": str(error), "hint": error.hint, "exit": code}
-            click.echo(json.dumps({"error": told}))
+        _tell_json(type(error).__name__, str(error), error.hint, code)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was done stays, and the next run goes on from there", err=True)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+        _tell_json("UsageError", error.format_message(), "", code)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said there.
         _drop_stdout()
@@ -79,6 +78,12 @@ def main() -> NoReturn:
         complain("out of memory; nothing of the last step was kept")
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+def _tell_json(kind: str, message: str, hint: str, code: int) -> None:
+    """Who asked for one JSON object gets one, whatever happens."""
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": {"kind": kind, "message": message, "hint": hint, "exit": code}}))
 
 
 def _drop_stdout() -> None:

@@ -23,6 +23,7 @@ SCHEMA_VERSION: Final = 1
 USED_RESOLUTION_S: Final = 3600
 """Last use is kept this coarsely, so that reading rarely writes."""
 
+_POLL_S: Final = 0.02
 _SCHEMA: Final = """
 CREATE TABLE blob (
     digest BLOB PRIMARY KEY,
@@ -96,8 +97,22 @@ class Catalog:
             self._db = apsw.Connection(str(path), flags=flags)
             self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
             if not read_only:
-                self._db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON").fetchall()
+                self._use_wal()
+                self._db.execute("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON").fetchall()
                 self._create(store_id)
+
+    def _use_wal(self) -> None:
+        """Two processes may make a catalog at once, and for this step SQLite itself does not wait."""
+        deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL").fetchall()
+            except apsw.BusyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_S)
+            else:
+                return
 
     def _create(self, store_id: str) -> None:
         with self.transaction():

@@ -117,7 +117,7 @@ class Reader:
             for stat in self._backend.scan(QUARANTINE):
                 if stat.key.startswith(f"{QUARANTINE}{digest}."):
                     where = f"{self._backend.url}: {stat.key}"
-                    return BlobCorruptError(f"the only copy of blob {digest} is damaged: {where}", digest=digest)
+                    return BlobMissingError(f"blob {digest} is gone; a damaged copy is in {where}", digest=digest)
             return BlobMissingError(f"blob {digest} is not in the store {self._backend.url}", digest=digest)
         policy, when = tombstone.get("policy", "policy"), tombstone.get("when", "an unknown day")
         return BlobExpiredError(f"blob {digest} was dropped by {policy} on {when}", digest=digest, tombstone=tombstone)
