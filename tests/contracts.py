@@ -328,6 +328,34 @@ class BackendContract:
 
         assert DATA == read(backend, "objects/00/one")
 
+    def test_a_new_object_is_put_once(self, backend: Backend) -> None:
+        """Put-if-absent stores the first object and says so; a later one is refused and changes nothing."""
+        first = backend.put_new("store.json", io.BytesIO(DATA), size=len(DATA))
+        second = backend.put_new("store.json", io.BytesIO(OTHER), size=len(OTHER))
+
+        assert (True, False) == (first, second)
+        assert DATA == read(backend, "store.json")
+
+    def test_a_new_object_of_another_size_is_refused(self, backend: Backend) -> None:
+        """Put-if-absent of a source with another size than announced leaves no object, and the next one succeeds."""
+        with pytest.raises(BackendError):
+            backend.put_new("a/store.json", io.BytesIO(DATA), size=len(DATA) + 1)
+
+        assert [] == listed(backend, "a/")
+        assert backend.put_new("a/store.json", io.BytesIO(DATA), size=len(DATA))
+        assert ["a/store.json"] == listed(backend, "a/")
+
+    def test_of_racing_new_objects_one_wins(self, backend: Backend) -> None:
+        """When several put the same new object at once, one is told that it did, and its object is there, whole."""
+        contents = [bytes([number]) * 100_000 for number in range(self.RACERS)]
+
+        with ThreadPoolExecutor(self.RACERS) as pool:
+            won = list(pool.map(lambda data: backend.put_new("a/new", io.BytesIO(data), size=len(data)), contents))
+
+        assert 1 == won.count(True)
+        assert contents[won.index(True)] == read(backend, "a/new")
+        assert ["a/new"] == listed(backend, "a/")
+
     def test_racing_puts_leave_one_whole_object(self, backend: Backend) -> None:
         """While several put one key, every reader finds one of the objects, whole, and so it ends."""
         contents = [bytes([number]) * 300_000 for number in range(self.RACERS)]

@@ -793,6 +793,27 @@ def test_a_vacuum_that_a_reader_holds_up_exits_3(cli: Cli, moved: Path) -> None:
     assert done.json["after"]["file"] == done.json["before"]["file"]
 
 
+def test_large_cells_beside_a_host_need_force(cli: Cli, moved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that a live host would have to wait for stays a ref unless forced; alone with it, it is announced."""
+    monkeypatch.setattr("ocblob.restore.LARGE_CELL_BYTES", 60_000)
+    with opened(moved) as connection:
+        data = cell(payload(60_000, "large"))
+        connection.execute("INSERT INTO part VALUES ('prt_large', 'msg_0', 'ses_0', 0, 0, ?)", (data,))
+    assert 0 == cli.run("offload", "--db", moved).code
+    with Neighbour(moved) as neighbour:
+        neighbour.execute("SELECT count(*) FROM part")
+        beside = cli.run("restore", "--db", moved, "--json")
+        left = len(refs(moved))
+        forced = cli.run("restore", "--db", moved, "--force", "--json")
+
+    assert (3, 12, 1, 1) == (beside.code, beside.json["refs_restored"], beside.json["failed"], left)
+    assert "part:data prt_large" in beside.err
+    assert "--force" in beside.err
+    assert (0, 1) == (forced.code, forced.json["refs_restored"])
+    assert "MB of memory" in forced.err
+    assert [(data,)] == query(moved, "SELECT data FROM part WHERE id='prt_large'")
+
+
 # Blobs
 
 

@@ -39,7 +39,7 @@ class CheckReport(Problems):
     missing_objects: int = 0
     """Live in the catalog, but no object is there."""
     unknown_objects: int = 0
-    """There, but not in the catalog: a crash before the last step, or a lost catalog."""
+    """There, but not in the catalog: a pass was stopped before its last step. The next put takes it; no harm."""
     wrong_sizes: int = 0
     refs: int = 0
     blobs_named: int = 0
@@ -48,13 +48,15 @@ class CheckReport(Problems):
     objects_read: int = 0
     corrupt: int = 0
     repaired: int = 0
+    """Places where the catalog was put right, orphans entered included."""
+    broken: int = 0
+    """Missing objects and wrong sizes that are as they were."""
     databases: int = 0
 
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong, or all of it was repaired."""
-        wrong = self.missing_objects + self.unknown_objects + self.wrong_sizes - self.repaired
-        return not (wrong or self.unresolved or self.corrupt)
+        return not (self.broken or self.unresolved or self.corrupt)
 
 
 def check(
@@ -120,8 +122,9 @@ def _check_objects(store: BlobStore, report: CheckReport, *, repair: bool) -> No
         elif row is not None and found is not None and row.stored_size != found[1]:
             report.wrong_sizes += 1
             report.tell(f"object {found[0]} has {found[1]} bytes, the catalog says {row.stored_size}")
-            if repair:
-                report.repaired += _enter(store, *found)
+            entered = _enter(store, *found) if repair else 0
+            report.repaired += entered
+            report.broken += 1 - entered
 
 
 def _check_absent(store: BlobStore, row: BlobRow, report: CheckReport, *, repair: bool) -> None:
@@ -129,10 +132,12 @@ def _check_absent(store: BlobStore, row: BlobRow, report: CheckReport, *, repair
         return  # in the trash or in quarantine, as the catalog says; or put just now
     report.missing_objects += 1
     report.tell(f"blob {row.digest} is in the catalog, but its object is gone")
-    if repair:
-        with store.catalog.transaction():
-            store.catalog.remove(row.digest)
-        report.repaired += 1
+    if not repair:
+        report.broken += 1
+        return
+    with store.catalog.transaction():
+        store.catalog.remove(row.digest)
+    report.repaired += 1
 
 
 def _enter(store: BlobStore, digest: str, stored_size: int) -> int:
