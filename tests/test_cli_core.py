@@ -796,6 +796,7 @@ def test_a_vacuum_that_a_reader_holds_up_exits_3(cli: Cli, moved: Path) -> None:
 def test_large_cells_beside_a_host_need_force(cli: Cli, moved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell that a live host would have to wait for stays a ref unless forced; alone with it, it is announced."""
     monkeypatch.setattr("ocblob.restore.LARGE_CELL_BYTES", 60_000)
+    monkeypatch.setattr("ocblob.restore.ANNOUNCED_CELL_BYTES", 60_000)
     with opened(moved) as connection:
         data = cell(payload(60_000, "large"))
         connection.execute("INSERT INTO part VALUES ('prt_large', 'msg_0', 'ses_0', 0, 0, ?)", (data,))

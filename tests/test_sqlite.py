@@ -784,6 +784,32 @@ def test_a_long_batch_is_several_transactions(letters: Path, monkeypatch: pytest
     assert 5 == len(results)
 
 
+def test_a_large_cell_is_compared_while_nobody_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a foreign write a large cell is read again before our transaction, wherever it stands in the batch."""
+    monkeypatch.setattr("ocblob.databases.sqlite.swapping.LARGE_CELL_BYTES", 1000)
+    make_database(path, ["a" * 100, "b" * 2000, "c" * 100, "d" * 2000, "e" * 2000])
+    seen: list[str] = []
+    with SQLiteDatabase(path) as database, Neighbour(path, patience_s=0) as neighbour:
+        stamp = database.stamp()
+        cells = list(database.candidates(BODY, larger_than=0, scope=EVERYTHING))
+        neighbour.execute("INSERT INTO doc (body) VALUES ('theirs')")
+
+        def unchanged(reader: CellReader) -> bool:
+            try:
+                neighbour.execute("BEGIN IMMEDIATE")
+                neighbour.execute("ROLLBACK")
+                seen.append(f"{reader.size} free")
+            except NeighbourError:
+                seen.append(f"{reader.size} locked")
+            return True
+
+        results = database.swap([edit(found, b"new", unchanged=unchanged) for found in cells], stamp=stamp)
+
+    assert [Outcome.SWAPPED] * 5 == [result.outcome for result in results]
+    assert ["2000 free"] * 3 == [what for what in seen if what.startswith("2000")]
+    assert ["new"] * 5 == bodies(path)[:5]
+
+
 def test_a_flush_syncs_the_wal(letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was committed is in the WAL, and flush makes that file durable."""
     synced: list[str] = []

@@ -53,10 +53,11 @@ def attachments(
             for cell in database.candidates(column, larger_than=base64stream.encoded_size(1), scope=scope):
                 try:
                     reader = cells.open(cell)
-                    large = [item for item in enumerate(_spans(reader)) if _size(item[1]) >= min_size]
                     key = session = ""
-                    for index, span in large:
+                    for index, span in enumerate(_spans(reader)):
                         size = _size(span)
+                        if size < min_size:
+                            continue
                         if not key:
                             key, session = database.row_names(cell)
                         yield Attachment(

@@ -19,7 +19,7 @@ from ocblob.databases.sqlite.vacuum import (
     plan_vacuum,
     sizes,
 )
-from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError, UsageError
+from ocblob.errors import BackendError, DatabaseError, DatabaseLockedError, DatabaseUnsupportedError, UsageError
 from ocblob.filesystem import is_other_users
 from ocblob.hosts.base import HostProfile
 from ocblob.hosts.detect import profile_of
@@ -62,10 +62,15 @@ class OffloadPass:
 
 
 @contextlib.contextmanager
-def opened(place: config.Place, *, tables: tuple[str, ...] = (), write: bool = False) -> Iterator[Opened]:
-    """Open a database, refuse what cannot be done, and close it at the end."""
+def opened(
+    place: config.Place, *, tables: tuple[str, ...] = (), also: tuple[str, ...] = (), write: bool = False
+) -> Iterator[Opened]:
+    """Open a database, refuse what cannot be done, and close it at the end.
+
+    `tables` are the only cells that count; `also` are cells beside those that the host profile names.
+    """
     with SQLiteDatabase(config.database_path(place), read_only=not write) as database:
-        profile = profile_of(database.tables(), tables)
+        profile = profile_of(database.tables(), tables, also)
         if write and profile.unknown:
             raise DatabaseUnsupportedError(
                 f"{database.url} has a schema of {profile.name} that this version does not know: {profile.unknown}",
@@ -145,6 +150,12 @@ def offload_pass(  # noqa: PLR0913
     return OffloadPass(report, before, sizes(path), store.url, created, vacuumed, skipped)
 
 
+def registered_tables(store: BlobStore, path: Path) -> tuple[str, ...]:
+    """The cells that were named when this database was offloaded, as `table:column`."""
+    url = str(path.resolve())
+    return next((entry.tables for entry in store.registry.databases() if entry.url == url), ())
+
+
 def restore_pass(  # noqa: PLR0913
     place: config.Place,
     store_place: config.Place,
@@ -160,9 +171,13 @@ def restore_pass(  # noqa: PLR0913
     path = config.database_path(place)
     with BlobStore.open(store_place.url, read_only=dry_run) as store:
         used = path.is_file() and not dry_run and in_use(path)
-        with opened(place, tables=tables, write=not dry_run) as at:
+        with opened(place, tables=tables, also=registered_tables(store, path), write=not dry_run) as at:
             if not dry_run:
-                store.registry.register(at.database.url, host=at.profile.name, tables=tables)
+                # Restoring from a backup that is mounted read-only must not fail for this.
+                try:
+                    store.registry.register(at.database.url, host=at.profile.name, tables=tables)
+                except BackendError as error:
+                    say(f"warning: not registered with the store: {error}")
             chosen = scope(at.profile)
             return restore(
                 at.database,

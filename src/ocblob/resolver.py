@@ -46,8 +46,12 @@ class Resolver:
         Read from beginning to end it is verified at its end; a part of it by its frames' checksums only.
         Memory: about 2 MiB, whatever the size.
         """
-        digest, _size = _named(ref)
-        return self._store.open_blob(digest)
+        digest, size = _named(ref)
+        stream = self._store.open_blob(digest)
+        if size is not None and size != stream.raw.size:
+            stream.close()
+            raise BlobCorruptError(f"the ref says {size} bytes, blob {digest} has another size", digest=digest)
+        return stream
 
     @overload
     def rehydrate(self, cell: str, missing: Missing = "raise") -> str: ...
@@ -56,7 +60,8 @@ class Resolver:
     def rehydrate(self, cell: str | bytes, missing: Missing = "raise") -> str | bytes:
         """A cell's text, or one data URL, with every ref replaced by its payload; all else stays, byte for byte.
 
-        With `missing="keep"` a ref whose blob cannot be had stays. Memory: the result, twice while joined.
+        With `missing="keep"` a ref whose blob is missing, expired or corrupt stays; a store that
+        cannot say is an error all the same. Memory: the result, twice while joined.
         """
         if missing not in {"raise", "keep"}:
             raise UsageError(f'missing={missing!r}: expected "raise" or "keep"')

@@ -12,7 +12,7 @@ from typing import Final
 from ocblob import base64stream
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
-from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError, CellError
+from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError, CellError, DatabaseError
 from ocblob.marks import REF_CELL_BYTES_MIN
 from ocblob.pass_report import PassReport
 from ocblob.ref import MARKER_BASE64, Ref
@@ -225,6 +225,12 @@ class _Restorer:
             self._stamp = self._database.stamp()
 
     def _swap(self, plans: list[RestorePlan]) -> None:
+        # The file grows, and the WAL by as much, until the next checkpoint.
+        needed = 2 * sum(plan.size for plan in plans)
+        if needed > self._database.room():
+            raise DatabaseError(
+                f"{self._database.url}: no room on the disk for the next {needed / 1e6:.0f} MB; what is restored stays"
+            )
         edits = [self._edit(plan) for plan in plans]
         results = self._database.swap(edits, stamp=self._stamp)
         for plan, result in zip(plans, results, strict=True):

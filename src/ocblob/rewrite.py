@@ -3,9 +3,11 @@
 Every other byte of the cell stays as it is: JSON is cut and joined as bytes, never parsed and written again.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +31,7 @@ _SEPARATORS: Final = frozenset({b",", b":"})
 _CLOSING: Final = frozenset(_PARTNERS.values())
 RAW_DIGEST_BYTES_MIN: Final = 64 * 1024 * 1024
 """Cells from this size on are recognised by their digest: half the time of finding their payloads again."""
+HASHED_CHUNKS: Final = 16
 RAW_DIGEST_SPANS_MIN: Final = 200
 """And so are cells with more data URLs in them than this."""
 PARSED_BYTES_MAX: Final = 1024 * 1024
@@ -131,10 +134,21 @@ def _seen_by(hasher: Hasher | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _raw_digest(reader: CellReader) -> str:
+    """Read in this thread, hash in another: somebody may wait for a lock meanwhile. Memory: 8 MiB."""
     hasher = Hasher()
-    for chunk in reader.read(0, reader.size):
-        hasher.update(chunk)
+    chunks = reader.read(0, reader.size)
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(_update, hasher, ())
+        while batch := tuple(itertools.islice(chunks, HASHED_CHUNKS)):
+            hashed.result()
+            hashed = pool.submit(_update, hasher, batch)
+        hashed.result()
     return hasher.hexdigest()
+
+
+def _update(hasher: Hasher, chunks: Iterable[bytes]) -> None:
+    for chunk in chunks:
+        hasher.update(chunk)
 
 
 def _replacement(span: PayloadSpan, store: str) -> Replacement | Reason:

@@ -8,11 +8,12 @@ from typing import Final
 from ocblob.cells import Column, Scope
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import FileSizes, sizes
-from ocblob.errors import CellError
+from ocblob.errors import BackendError, CellError, StoreError
 from ocblob.hosts.base import HostProfile
 from ocblob.marks import REF_CELL_BYTES_MIN, Marks
 from ocblob.scan import InlineSpan, PayloadSpan, RefSpan, scan
 from ocblob.store import BlobStore
+from ocblob.store.catalog import Totals
 from ocblob.units import format_size
 
 WARN_BYTES: Final = (100 * 10**6, 500 * 10**6, 10**9)
@@ -87,15 +88,20 @@ def status(
                 found.columns.append(_column_status(database, column, offloaded, min_chars, marks, progress))
         found.blobs_named, unique, named = marks.totals()
         found.dedup_saved = named - unique
+    unreadable: list[str] = []
     if store is not None:
-        totals = store.catalog.totals()
         found.store = store.url
+        try:
+            totals = store.catalog.totals()
+        except (StoreError, BackendError) as error:
+            totals = Totals(0, 0, 0)
+            unreadable = [f"the store's sizes are not known: {error}"]
         found.store_blobs, found.store_size, found.store_stored_size = (
             totals.blobs,
             totals.size,
             totals.stored_size,
         )
-    found.warnings = [*database.warnings, *_v2_warnings(found)]
+    found.warnings = [*database.warnings, *unreadable, *_v2_warnings(found)]
     if warning := size_warning(found.sizes.total, found.host):
         found.warnings.append(warning)
         found.too_large = True

@@ -11,7 +11,7 @@ from ocblob.check import CheckReport, Share, check, rebuild_catalog
 from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import print_json, print_problems, sayer, standard_options
 from ocblob.errors import DatabaseError, UsageError
-from ocblob.passes import opened
+from ocblob.passes import opened, registered_tables
 from ocblob.store import BlobStore
 from ocblob.units import format_size
 
@@ -62,13 +62,12 @@ def command(
         if rebuild:
             report = rebuild_catalog(store)
         else:
-            # A known host's profile names the cells; of other databases the registry tells which were named.
-            known = {entry.url: entry.tables if entry.host == "generic" else () for entry in store.registry.databases()}
             databases = []
-            for url in [db] if db else known:
-                tables = known.get(str(config.database_path(config.Place(url, "")).resolve()), ())
+            for url in [db] if db else [entry.url for entry in store.registry.databases()]:
+                place = config.Place(url, "registered")
                 try:
-                    at = stack.enter_context(opened(config.Place(url, "registered"), tables=tables))
+                    named = registered_tables(store, config.database_path(place))
+                    at = stack.enter_context(opened(place, also=named))
                 except (DatabaseError, UsageError) as error:
                     if db:
                         raise

@@ -13,11 +13,11 @@ def write_whole(path: Path, chunks: Iterable[bytes], *, force: bool) -> int:
 
     A device or a pipe is written through. Raises `UsageError` if a file is there and `force` is not.
     """
-    target = path.resolve()
     try:
-        if target.exists() and not target.is_file():
-            with target.open("wb") as file:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
                 return sum(file.write(chunk) for chunk in chunks)
+        target = path.resolve()
         if target.exists() and not force:
             raise UsageError(f"{path} is there already", hint="--force writes over it")
         return _write_beside(target, chunks)

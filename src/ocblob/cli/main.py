@@ -1,9 +1,11 @@
 """The group of all commands, and what their errors mean to a shell."""
 
 import importlib
+import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Final, NoReturn
 
 import click
@@ -52,6 +54,7 @@ def group() -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    _prepare_streams()
     try:
         code = group.main(prog_name="ocblob", standalone_mode=False)
         sys.stdout.flush()
@@ -78,6 +81,17 @@ def main() -> NoReturn:
         complain("out of memory; nothing of the last step was kept")
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+def _prepare_streams() -> None:
+    """Closed streams become empty ones; a character that a stream cannot show is replaced, never an error."""
+    null = Path(os.devnull)
+    sys.stdin = sys.stdin or null.open(encoding="utf-8")  # noqa: SIM115 - lives as long as the process
+    sys.stdout = sys.stdout or null.open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or null.open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _tell_json(kind: str, message: str, hint: str, code: int) -> None:

@@ -128,6 +128,9 @@ class Database(Protocol):
     def longest_transaction_s(self) -> float:
         """How long the longest of our write transactions has taken, begin to commit."""
 
+    def room(self) -> int:
+        """Bytes that the database may still grow by, as far as that can be known."""
+
     def stamp(self) -> object:
         """A value that differs after anybody else has written. Take it before reading what will be swapped."""
 

@@ -1,7 +1,8 @@
-"""Databases of no known host: the user names the cells."""
+"""Whose database it is; where no host is known the user names the cells."""
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from ocblob.cells import Column
 from ocblob.errors import UsageError
@@ -12,19 +13,26 @@ NAME = "generic"
 _TABLE_COLUMN = re.compile(r"(?P<table>[^:]+):(?P<column>[^:]+)")
 
 
-def profile_of(tables: Mapping[str, frozenset[str]], named: Iterable[str] = ()) -> HostProfile:
+def profile_of(
+    tables: Mapping[str, frozenset[str]], named: Iterable[str] = (), also: Iterable[str] = ()
+) -> HostProfile:
     """The profile of a database: the detected host's, or of just the columns named as `table:column`.
 
-    Raises `UsageError` if nothing is named and no host is known, or a name is not of that form.
+    `also` names columns that are added to whatever the host has. Raises `UsageError` if nothing is named and no
+    host is known, or a name is not of that form.
     """
     detected = opencode.detect(tables)
-    columns = tuple(_column(name, detected) for name in dict.fromkeys(named))
-    if columns:
+    if columns := tuple(_column(name, detected) for name in dict.fromkeys(named)):
         sessions = detected.session_table if detected else None
         return HostProfile(detected.name if detected else NAME, columns, session_table=sessions)
-    if detected is None:
-        raise UsageError("this is no database of a known host", hint="name the cells with --table table:column")
-    return detected
+    more = tuple(_column(name, detected) for name in dict.fromkeys(also))
+    if detected is not None:
+        known = {(column.table, column.column) for column in (*detected.columns, *detected.counted)}
+        added = tuple(column for column in more if (column.table, column.column) not in known)
+        return replace(detected, columns=(*detected.columns, *added))
+    if more:
+        return HostProfile(NAME, more)
+    raise UsageError("this is no database of a known host", hint="name the cells with --table table:column")
 
 
 def host_of(tables: Mapping[str, frozenset[str]]) -> str:

@@ -23,7 +23,7 @@ from ocblob.errors import (
 )
 from ocblob.filesystem import PRIVATE_DIRECTORY_MODE, fsync_directory, make_private_directory
 from ocblob.store import layout
-from ocblob.store.catalog import Catalog, State
+from ocblob.store.catalog import NOTE_TIMEOUT_MS, Catalog, State
 from ocblob.store.reader import Reader
 from ocblob.store.registry import Registry
 from ocblob.store.stream import BlobStream
@@ -203,7 +203,7 @@ class BlobStore:
 
     def _mark_corrupt(self, digest: str) -> None:
         catalog = self.catalog
-        with catalog.transaction():
+        with catalog.transaction(timeout_ms=NOTE_TIMEOUT_MS):
             catalog.change_state(digest, State.LIVE, State.CORRUPT)
 
 

@@ -5,6 +5,7 @@ itself (`synchronous=FULL`). It can be rebuilt from the objects; it is never the
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,8 @@ from ocblob.errors import StoreFormatError, StoreLockedError, StoreUnavailableEr
 from ocblob.filesystem import PRIVATE_FILE_MODE
 
 BUSY_TIMEOUT_MS: Final = 30_000
+NOTE_TIMEOUT_MS: Final = 50
+"""For what a reader notes: a host must not wait for a writer of ours."""
 SCHEMA_VERSION: Final = 1
 USED_RESOLUTION_S: Final = 3600
 """Last use is kept this coarsely, so that reading rarely writes."""
@@ -93,8 +96,12 @@ class Catalog:
         with _translated(path):
             if not read_only and not path.exists():
                 path.touch(PRIVATE_FILE_MODE)
-            flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+            # A read-only connection cannot remove the -wal and -shm files that it needs.
+            readable_only = read_only and not os.access(path, os.W_OK)
+            flags = apsw.SQLITE_OPEN_READONLY if readable_only else apsw.SQLITE_OPEN_READWRITE
             self._db = apsw.Connection(str(path), flags=flags)
+            if read_only:
+                self._db.execute("PRAGMA query_only=ON").fetchall()
             self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
             if not read_only:
                 self._use_wal()
@@ -135,9 +142,13 @@ class Catalog:
             self._db.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing, durable at its end, one at a time over all processes."""
+    def transaction(self, *, timeout_ms: int = BUSY_TIMEOUT_MS) -> Iterator[None]:
+        """All or nothing, durable at its end, one at a time over all processes.
+
+        Raises `StoreLockedError` if another process holds the lock for longer than `timeout_ms`.
+        """
         with self._lock, _translated(self.path):
+            self._db.set_busy_timeout(timeout_ms)
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -178,8 +189,8 @@ class Catalog:
         self._db.execute("DELETE FROM blob WHERE digest=?", (bytes.fromhex(digest),))
 
     def touch(self, used: dict[str, int]) -> None:
-        """Note last uses (digest to seconds since the epoch), coarsely."""
-        with self.transaction():
+        """Note last uses (digest to seconds since the epoch), coarsely, and only if nobody is in the way."""
+        with self.transaction(timeout_ms=NOTE_TIMEOUT_MS):
             self._db.executemany(
                 "UPDATE blob SET used_at=?2 WHERE digest=?1 AND used_at<?3",
                 [(bytes.fromhex(digest), at, at - USED_RESOLUTION_S) for digest, at in used.items()],

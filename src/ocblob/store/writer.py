@@ -281,7 +281,7 @@ def _done(stored: Stored) -> Future[Stored]:
 
 def _remove_stale(staging: Path) -> None:
     """Remove what writers left that died long ago."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         for directory in staging.iterdir():
             with contextlib.suppress(OSError):
                 if directory.stat().st_mtime < time.time() - STALE_STAGING_S:

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -147,6 +148,10 @@ class SQLiteDatabase:
             ((rows, size),) = self._rows(f"SELECT count(*), coalesce(sum({content}),0) FROM {quote(table)}")
             found[table] = (int(str(rows)), int(str(size)))
         return found
+
+    def room(self) -> int:
+        """See `Database`: what its disk has free."""
+        return shutil.disk_usage(self.path.parent).free
 
     def stamp(self) -> object:
         """See `Database`."""

@@ -29,10 +29,11 @@ class SQLiteCells:
 
     def open(self, cell: Cell) -> CellReader:
         """See `Cells`."""
-        if self._blob is not None and (self._column != cell.column or time.monotonic() > self._until):
+        same = self._key == cell.key and self._column == cell.column
+        if self._blob is not None and not same and (self._column != cell.column or time.monotonic() > self._until):
             self.release()
         with translated(self._path):
-            if self._blob is not None and self._key == cell.key:
+            if self._blob is not None and same:
                 # The handle knows its way along the cell; a new one would walk it from the beginning.
                 return SQLiteCellReader(self._path, cell, self._blob)
             blob = self._reopened(cell) or self._opened(cell)

@@ -100,6 +100,8 @@ class Swapper:
             try:
                 moved = self._look() != stamp
                 for edit in edits:
+                    if results and edit.cell.size >= LARGE_CELL_BYTES:
+                        break
                     results.append(self._swap_one(edit, check=moved or self._meddled))
                     if edit.cell.size >= LARGE_CELL_BYTES:
                         break

@@ -114,6 +114,7 @@ def sizes(path: Path) -> FileSizes:
 
 def in_use(path: Path) -> bool:
     """Whether any process, this one too, has the database open. It looks by taking the lock for a moment."""
+    check_file(path, read_only=False)
     resolved = path.resolve()
     try:
         with _locked(resolved, timeout_ms=0):
