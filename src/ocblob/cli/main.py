@@ -86,9 +86,9 @@ def main() -> NoReturn:
 def _prepare_streams() -> None:
     """Closed streams become empty ones; a character that a stream cannot show is replaced, never an error."""
     null = Path(os.devnull)
-    sys.stdin = sys.stdin or null.open(encoding="utf-8")  # noqa: SIM115 - lives as long as the process
-    sys.stdout = sys.stdout or null.open("w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = sys.stderr or null.open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stdin = sys.stdin or null.open(encoding="utf-8")
+    sys.stdout = sys.stdout or null.open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or null.open("w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
