@@ -241,12 +241,16 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_lock_that_does_not_end_is_an_error(catalog: Catalog) -> None:
     """When another process keeps the catalog locked, the error comes as ours and nothing is half done."""
-    catalog._db.set_busy_timeout(20)
+
+    def try_to_enter() -> None:
+        with catalog.transaction(timeout_ms=20):
+            catalog.put(ONE, size=100, stored_size=60)
+
     with Neighbour(catalog.path) as neighbour:
         neighbour.execute("BEGIN IMMEDIATE")
 
         with pytest.raises(StoreLockedError, match="locked"):
-            enter(catalog, ONE)
+            try_to_enter()
 
         neighbour.execute("ROLLBACK")
     enter(catalog, TWO)

@@ -122,19 +122,21 @@ class Catalog:
                 return
 
     def _create(self, store_id: str) -> None:
-        with self.transaction():
-            if self._value("PRAGMA user_version") == 0:
-                self._db.execute(_SCHEMA).fetchall()
-                self._db.execute("CREATE TABLE store (id TEXT NOT NULL)")
-                self._db.execute("INSERT INTO store VALUES (?)", (store_id,))
-                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            elif self._value("PRAGMA user_version") != SCHEMA_VERSION:
-                raise StoreFormatError(f"{self.path} was written by another version of ocblob")
-            elif self._value("SELECT id FROM store") != store_id:
-                raise StoreFormatError(
-                    f"{self.path} belongs to another store",
-                    hint="ocblob check --rebuild-catalog makes a new one",
-                )
+        # A look first: opening a catalog that is there must not wait for a writer.
+        if self._value("PRAGMA user_version") == 0:
+            with self.transaction():
+                # Another process may have been faster.
+                if self._value("PRAGMA user_version") == 0:
+                    self._db.execute(_SCHEMA).fetchall()
+                    self._db.execute("CREATE TABLE store (id TEXT NOT NULL)")
+                    self._db.execute("INSERT INTO store VALUES (?)", (store_id,))
+                    self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        if self._value("PRAGMA user_version") != SCHEMA_VERSION:
+            raise StoreFormatError(f"{self.path} was written by another version of ocblob")
+        if self._value("SELECT id FROM store") != store_id:
+            raise StoreFormatError(
+                f"{self.path} belongs to another store", hint="ocblob check --rebuild-catalog makes a new one"
+            )
 
     def close(self) -> None:
         """Give the file free."""
