@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -288,34 +289,6 @@ class BackendContract:
 
         assert 5 == len(listed(backend, "objects/"))
 
-    def test_adopts_a_file(self, backend: Backend, tmp_path: Path) -> None:
-        """A local file becomes an object with its bytes, and is a file no more."""
-        path = tmp_path / "staged"
-        path.write_bytes(DATA)
-
-        backend.adopt("objects/00/one", path)
-        backend.sync(["objects/00/one"])
-
-        assert DATA == read(backend, "objects/00/one")
-        assert not path.exists()
-
-    def test_an_adopted_file_replaces_the_object(self, backend: Backend, tmp_path: Path) -> None:
-        """Adopting over an object leaves the adopted bytes."""
-        put(backend, "objects/00/one", OTHER)
-        path = tmp_path / "staged"
-        path.write_bytes(DATA)
-
-        backend.adopt("objects/00/one", path)
-
-        assert DATA == read(backend, "objects/00/one")
-
-    def test_a_file_that_is_not_there_is_not_adopted(self, backend: Backend, tmp_path: Path) -> None:
-        """Adopting nothing is an error of the backend and makes no object."""
-        with pytest.raises((BackendError, FileNotFoundError)):
-            backend.adopt("objects/00/one", tmp_path / "none")
-
-        assert [] == listed(backend, "objects/")
-
     def test_sync_takes_keys_of_any_state(self, backend: Backend) -> None:
         """Keys that were put, deleted or never there can all be made durable, again and again."""
         put(backend, "objects/00/one")
@@ -333,7 +306,7 @@ class BackendContract:
         first = backend.put_new("store.json", io.BytesIO(DATA), size=len(DATA))
         second = backend.put_new("store.json", io.BytesIO(OTHER), size=len(OTHER))
 
-        assert (True, False) == (first, second)
+        assert (True, False) == (first is not None, second is not None)
         assert DATA == read(backend, "store.json")
 
     def test_a_new_object_of_another_size_is_refused(self, backend: Backend) -> None:
@@ -342,7 +315,7 @@ class BackendContract:
             backend.put_new("a/store.json", io.BytesIO(DATA), size=len(DATA) + 1)
 
         assert [] == listed(backend, "a/")
-        assert backend.put_new("a/store.json", io.BytesIO(DATA), size=len(DATA))
+        assert backend.put_new("a/store.json", io.BytesIO(DATA), size=len(DATA)) is not None
         assert ["a/store.json"] == listed(backend, "a/")
 
     def test_of_racing_new_objects_one_wins(self, backend: Backend) -> None:
@@ -350,7 +323,11 @@ class BackendContract:
         contents = [bytes([number]) * 100_000 for number in range(self.RACERS)]
 
         with ThreadPoolExecutor(self.RACERS) as pool:
-            won = list(pool.map(lambda data: backend.put_new("a/new", io.BytesIO(data), size=len(data)), contents))
+            put_new = partial(backend.put_new, "a/new")
+            won = [
+                version is not None
+                for version in pool.map(lambda data: put_new(io.BytesIO(data), size=len(data)), contents)
+            ]
 
         assert 1 == won.count(True)
         assert contents[won.index(True)] == read(backend, "a/new")
@@ -370,6 +347,57 @@ class BackendContract:
 
         assert set() == {*seen, read(backend, "objects/00/one")} - set(contents)
         assert ["objects/00/one"] == listed(backend, "objects/")
+
+    def test_every_put_has_a_version_of_its_own(self, backend: Backend) -> None:
+        """Two puts of other bytes under one key differ in their versions, and reading tells which one was read."""
+        first = backend.put("objects/00/one", io.BytesIO(DATA), size=len(DATA))
+        assert first == backend.stat("objects/00/one").version
+        with backend.open("objects/00/one") as file:
+            file.read(10)
+            opened = backend.version(file)
+        second = backend.put("objects/00/one", io.BytesIO(OTHER), size=len(OTHER))
+
+        assert first == opened
+        if first:
+            assert first != second
+        assert second == backend.stat("objects/00/one").version
+        assert [second] == [stat.version for stat in backend.scan("objects/")]
+
+    def test_a_later_version_is_neither_deleted_nor_moved(self, backend: Backend) -> None:
+        """Who names the version that it saw cannot hit a later put."""
+        first = backend.put("objects/00/one", io.BytesIO(DATA), size=len(DATA))
+        second = backend.put("objects/00/one", io.BytesIO(OTHER), size=len(OTHER))
+        if not first:
+            pytest.skip("this place knows no versions")
+
+        assert not backend.delete("objects/00/one", version=first)
+        assert not backend.move("objects/00/one", "trash/g/00/one", version=first)
+        assert OTHER == read(backend, "objects/00/one")
+        assert [] == listed(backend, "trash/")
+
+        assert backend.move("objects/00/one", "trash/g/00/one", version=second)
+        assert ["trash/g/00/one"] == [*listed(backend, "objects/"), *listed(backend, "trash/")]
+
+    def test_reads_from_any_place(self, backend: Backend) -> None:
+        """A reader can be sought in, from both ends."""
+        put(backend, "objects/00/one")
+
+        with backend.open("objects/00/one") as file:
+            end = file.seek(-100, io.SEEK_END)
+            tail = file.read()
+            file.seek(1000)
+            middle = file.read(50)
+
+        assert len(DATA) - 100 == end
+        assert (DATA[-100:], DATA[1000:1050]) == (tail, middle)
+
+    def test_children_are_the_names_of_one_level(self, backend: Backend) -> None:
+        """Only what is right below a prefix is named, each once, ordered; nothing below is no error."""
+        for key in ("trash/g2/00/one", "trash/g1/00/one", "trash/g1/01/two", "trashed/x", "trash/file"):
+            put(backend, key, b"x")
+
+        assert ["file", "g1", "g2"] == backend.children("trash/")
+        assert [] == backend.children("nothing/")
 
     def test_says_where_it_is(self, backend: Backend) -> None:
         """The URL for messages is not empty."""

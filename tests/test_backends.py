@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import DATA, BackendContract, listed, put, read
+from contracts import DATA, OTHER, BackendContract, listed, put, read
 from ocblob.backends import local_path
 from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
@@ -228,3 +228,34 @@ def test_put_reads_from_where_the_source_is(local: LocalBackend) -> None:
     local.put("objects/00/one", source, size=len(DATA) - 1000)
 
     assert DATA[1000:] == read(local, "objects/00/one")
+
+
+def test_local_adopts_a_file(local: LocalBackend, tmp_path: Path) -> None:
+    """A local file becomes an object with its bytes, and is a file no more."""
+    path = tmp_path / "staged"
+    path.write_bytes(DATA)
+
+    local.adopt("objects/00/one", path)
+    local.sync(["objects/00/one"])
+
+    assert DATA == read(local, "objects/00/one")
+    assert not path.exists()
+
+
+def test_local_an_adopted_file_replaces_the_object(local: LocalBackend, tmp_path: Path) -> None:
+    """Adopting over an object leaves the adopted bytes."""
+    put(local, "objects/00/one", OTHER)
+    path = tmp_path / "staged"
+    path.write_bytes(DATA)
+
+    local.adopt("objects/00/one", path)
+
+    assert DATA == read(local, "objects/00/one")
+
+
+def test_local_a_file_that_is_not_there_is_not_adopted(local: LocalBackend, tmp_path: Path) -> None:
+    """Adopting nothing is an error of the backend and makes no object."""
+    with pytest.raises((BackendError, FileNotFoundError)):
+        local.adopt("objects/00/one", tmp_path / "none")
+
+    assert [] == listed(local, "objects/")

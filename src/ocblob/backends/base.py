@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 
@@ -15,41 +14,57 @@ class ObjectStat:
     """Bytes at rest, after compression."""
     modified: float
     """When it was written, seconds since the epoch."""
+    version: str = ""
+    """Another one after every put under this key; empty if the place cannot tell."""
+    readable: bool = True
+    """False for an object in a class of storage that must be restored before it can be read."""
 
 
 class Backend(Protocol):
-    """Flat keys, whole-object writes, streamed reads. Raises only `BackendError`."""
+    """Flat keys, whole-object writes, streamed reads. Thread-safe. Raises only `BackendError`.
+
+    Where a `version` is given and the place knows versions, a call touches only that version of the object.
+    """
 
     @property
     def url(self) -> str:
         """Where it is, without secrets: for messages."""
 
-    def put(self, key: str, data: BinaryIO, *, size: int) -> None:
-        """Store `size` bytes. The object appears whole and durable, or not at all."""
+    def put(self, key: str, data: BinaryIO, *, size: int) -> str:
+        """Store `size` bytes. The object appears whole and durable, or not at all. Returns its version."""
 
-    def put_new(self, key: str, data: BinaryIO, *, size: int) -> bool:
-        """As `put`, but False and no change if there is such an object already."""
-
-    def adopt(self, key: str, path: Path) -> None:
-        """Make an fsynced local file the object `key`; the file is gone afterwards. Durable after `sync`."""
-
-    def sync(self, keys: Iterable[str]) -> None:
-        """Make the names of adopted, moved and deleted objects durable."""
+    def put_new(self, key: str, data: BinaryIO, *, size: int) -> str | None:
+        """As `put`, but None and no change if there is such an object already."""
 
     def open(self, key: str) -> BinaryIO:
-        """A forward reader of the object's bytes; a seekable one where the place allows it.
+        """A seekable reader of the object's bytes; reading forward is cheap, every seek may be a request.
 
         Raises `ObjectNotFoundError` only if the object is not there, never when nobody can say so.
         """
 
+    def version(self, file: BinaryIO) -> str:
+        """The version of the object that `open` gave."""
+
     def stat(self, key: str) -> ObjectStat:
-        """Size and time of one object. Raises as `open` does."""
+        """Size, time and version of one object. Raises as `open` does."""
 
-    def move(self, key: str, to: str) -> None:
-        """Give an object another name. Durable after `sync` of both."""
+    def move(self, key: str, to: str, *, version: str = "") -> bool:
+        """Give an object another name; durable after `sync` of both. False and no change if it is another version.
 
-    def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error. Durable after `sync`."""
+        A crash may leave both names, never none.
+        """
+
+    def delete(self, key: str, *, version: str = "") -> bool:
+        """Remove an object; one that is not there is no error. False and no change if it is another version.
+
+        Durable after `sync`.
+        """
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """Make the new names of moved and deleted objects durable."""
 
     def scan(self, prefix: str) -> Iterator[ObjectStat]:
         """Every object below `prefix` (which ends in a slash), one page in memory at a time, in no order."""
+
+    def children(self, prefix: str) -> list[str]:
+        """The names right below `prefix`, up to the next slash, ordered; for prefixes that hold few."""

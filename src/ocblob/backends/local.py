@@ -35,7 +35,7 @@ class LocalBackend:
         """The file of an object."""
         return self.root.joinpath(*key.split("/"))
 
-    def put(self, key: str, data: BinaryIO, *, size: int) -> None:
+    def put(self, key: str, data: BinaryIO, *, size: int) -> str:
         """Write beside, fsync, rename, fsync the directory."""
         path = self.path(key)
         beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
@@ -47,31 +47,33 @@ class LocalBackend:
                     raise BackendError(f"{path}: got {file.tell()} bytes instead of {size}")
                 file.flush()
                 fsync_fd(file.fileno())
+                version = _version(os.fstat(file.fileno()))
             beside.replace(path)
             fsync_directory(path.parent)
         except OSError as error:
             raise _translate(error, path) from error
         finally:
             beside.unlink(missing_ok=True)
+        return version
 
-    def put_new(self, key: str, data: BinaryIO, *, size: int) -> bool:
+    def put_new(self, key: str, data: BinaryIO, *, size: int) -> str | None:
         """A hard link appears only where nothing is; the name beside it goes away."""
         target = self.path(key)
         beside = f"{key}.new-{os.getpid()}-{os.urandom(4).hex()}"
-        self.put(beside, data, size=size)
+        version = self.put(beside, data, size=size)
         try:
             os.link(self.path(beside), target)
         except FileExistsError:
-            return False
+            return None
         except OSError:
             # No hard links on this file system: the race is as narrow as two calls.
             if target.exists():
-                return False
+                return None
             self.path(beside).replace(target)
         finally:
             self.delete(beside)
         self.sync([key])
-        return True
+        return version
 
     def adopt(self, key: str, path: Path) -> None:
         """Rename; the file must be on the same file system."""
@@ -109,6 +111,10 @@ class LocalBackend:
         except OSError as error:
             raise _translate(error, path) from error
 
+    def version(self, file: BinaryIO) -> str:
+        """By the open file, wherever it has been moved since."""
+        return _version(os.fstat(file.fileno()))
+
     def stat(self, key: str) -> ObjectStat:
         """By the file's own size and time."""
         path = self.path(key)
@@ -118,24 +124,32 @@ class LocalBackend:
             raise _translate(error, path) from error
         if not stat.S_ISREG(found.st_mode):
             raise ObjectNotFoundError(f"{path}: not a file")
-        return ObjectStat(key, found.st_size, found.st_mtime)
+        return ObjectStat(key, found.st_size, found.st_mtime, _version(found))
 
-    def move(self, key: str, to: str) -> None:
+    def move(self, key: str, to: str, *, version: str = "") -> bool:
         """Rename."""
         source, target = self.path(key), self.path(to)
         try:
+            if version and _version(source.stat()) != version:
+                return False
             make_private_directory(target.parent)
             source.replace(target)
         except OSError as error:
             raise _translate(error, source) from error
+        return True
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, version: str = "") -> bool:
         """Unlink."""
         path = self.path(key)
         try:
+            if version and _version(path.stat()) != version:
+                return False
             path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return True
         except OSError as error:
             raise _translate(error, path) from error
+        return True
 
     def scan(self, prefix: str) -> Iterator[ObjectStat]:
         """Walk the directory; one directory's names in memory at a time. Half-written files are passed over."""
@@ -152,11 +166,26 @@ class LocalBackend:
                             # Gone since it was listed: the others are still there.
                             with contextlib.suppress(FileNotFoundError):
                                 found = entry.stat(follow_symlinks=False)
-                                yield ObjectStat(key, found.st_size, found.st_mtime)
+                                yield ObjectStat(key, found.st_size, found.st_mtime, _version(found))
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise _translate(error, self.path(at)) from error
+
+    def children(self, prefix: str) -> list[str]:
+        """The names in one directory."""
+        path = self.path(prefix.rstrip("/"))
+        try:
+            return sorted(name for name in os.listdir(path) if not name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _translate(error, path) from error
+
+
+def _version(found: os.stat_result) -> str:
+    """One file and its content, for as long as it lives under whatever name."""
+    return f"{found.st_dev:x}-{found.st_ino:x}-{found.st_mtime_ns:x}"
 
 
 def _sync_directory(directory: Path) -> None:

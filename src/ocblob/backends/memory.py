@@ -1,9 +1,10 @@
 """Objects in a dict: what a test or a dry run needs, and the shortest statement of the contract."""
 
 import io
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import BinaryIO
 
 from ocblob.backends.base import ObjectStat
@@ -14,62 +15,93 @@ class MemoryBackend:
     """Everything is gone with the process."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, tuple[bytes, float]] = {}
+        self._objects: dict[str, tuple[bytes, ObjectStat]] = {}
+        self._lock = threading.Lock()
+        self._puts = 0
 
     @property
     def url(self) -> str:
         """A name that cannot be opened again."""
         return f"memory:{id(self):x}"
 
-    def put(self, key: str, data: BinaryIO, *, size: int) -> None:
+    def put(self, key: str, data: BinaryIO, *, size: int) -> str:
         """Keep the bytes."""
-        held = data.read()
-        if len(held) != size:
-            raise BackendError(f"{key}: got {len(held)} bytes instead of {size}")
-        self._objects[key] = (held, time.time())
+        held = _whole(key, data, size)
+        with self._lock:
+            return self._keep(key, held)
 
-    def put_new(self, key: str, data: BinaryIO, *, size: int) -> bool:
+    def put_new(self, key: str, data: BinaryIO, *, size: int) -> str | None:
         """Keep the bytes if there are none yet."""
-        if key in self._objects:
-            return False
-        self.put(key, data, size=size)
+        held = _whole(key, data, size)
+        with self._lock:
+            return None if key in self._objects else self._keep(key, held)
+
+    def open(self, key: str) -> BinaryIO:
+        """A reader of the bytes."""
+        data, stat = self._get(key)
+        return _Opened(data, stat.version)
+
+    def version(self, file: BinaryIO) -> str:
+        """As it was when the object was opened."""
+        return file.version if isinstance(file, _Opened) else ""
+
+    def stat(self, key: str) -> ObjectStat:
+        """Size, time and version."""
+        return self._get(key)[1]
+
+    def move(self, key: str, to: str, *, version: str = "") -> bool:
+        """Under another name, as the same version."""
+        data, stat = self._get(key)
+        with self._lock:
+            if version not in {"", stat.version}:
+                return False
+            self._objects[to] = (data, replace(stat, key=to))
+            del self._objects[key]
         return True
 
-    def adopt(self, key: str, path: Path) -> None:
-        """Read the file and remove it."""
-        with path.open("rb") as file:
-            self.put(key, file, size=path.stat().st_size)
-        path.unlink()
+    def delete(self, key: str, *, version: str = "") -> bool:
+        """Forget."""
+        with self._lock:
+            if version and key in self._objects and self._objects[key][1].version != version:
+                return False
+            self._objects.pop(key, None)
+        return True
 
     def sync(self, keys: Iterable[str]) -> None:
         """Memory has nothing to make durable."""
 
-    def open(self, key: str) -> BinaryIO:
-        """A reader of the bytes."""
-        return io.BytesIO(self._get(key)[0])
-
-    def stat(self, key: str) -> ObjectStat:
-        """Size and time."""
-        data, modified = self._get(key)
-        return ObjectStat(key, len(data), modified)
-
-    def move(self, key: str, to: str) -> None:
-        """Under another name."""
-        self._objects[to] = self._get(key)
-        del self._objects[key]
-
-    def delete(self, key: str) -> None:
-        """Forget."""
-        self._objects.pop(key, None)
-
     def scan(self, prefix: str) -> Iterator[ObjectStat]:
         """A snapshot of the names."""
-        for key, (data, modified) in list(self._objects.items()):
+        for key, (_data, stat) in list(self._objects.items()):
             if key.startswith(prefix):
-                yield ObjectStat(key, len(data), modified)
+                yield stat
 
-    def _get(self, key: str) -> tuple[bytes, float]:
+    def children(self, prefix: str) -> list[str]:
+        """By the names of all objects."""
+        below = (stat.key.removeprefix(prefix) for stat in self.scan(prefix))
+        return sorted({name.partition("/")[0] for name in below})
+
+    def _keep(self, key: str, data: bytes) -> str:
+        self._puts += 1
+        stat = ObjectStat(key, len(data), time.time(), f"v{self._puts}")
+        self._objects[key] = (data, stat)
+        return stat.version
+
+    def _get(self, key: str) -> tuple[bytes, ObjectStat]:
         try:
             return self._objects[key]
         except KeyError:
             raise ObjectNotFoundError(f"{key}: no such object") from None
+
+
+class _Opened(io.BytesIO):
+    def __init__(self, data: bytes, version: str) -> None:
+        super().__init__(data)
+        self.version = version
+
+
+def _whole(key: str, data: BinaryIO, size: int) -> bytes:
+    held = data.read()
+    if len(held) != size:
+        raise BackendError(f"{key}: got {len(held)} bytes instead of {size}")
+    return held

@@ -83,7 +83,7 @@ def create_identity(backend: Backend) -> StoreIdentity:
     """Write a new store's `store.json`; if another process was faster, its store is the store."""
     identity = StoreIdentity(os.urandom(16).hex())
     data = _json({"format": FORMAT_VERSION, "id": identity.id, "hash": HASH_NAME})
-    if backend.put_new(STORE_KEY, io.BytesIO(data), size=len(data)):
+    if backend.put_new(STORE_KEY, io.BytesIO(data), size=len(data)) is not None:
         return identity
     return read_identity(backend)
 
