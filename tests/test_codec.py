@@ -174,20 +174,13 @@ def test_every_change_of_a_small_object_is_found(size: int) -> None:
     [b"1", WORDS[:1200], bytes(3000), NOISE[:256] + b"abc" * 50],
     ids=["one", "words", "zeros", "mixed"],
 )
-def test_no_change_of_a_compressed_object_gives_other_bytes(content: bytes) -> None:
-    """A change is found, or it is one of the few by which zstd says the very same bytes in another way."""
+def test_every_change_of_a_compressed_object_is_found(content: bytes) -> None:
+    """Each flipped bit is found, also where zstd would read the very same bytes from the changed ones."""
     raw, header = encoded(content)
-    unseen = 0
     for at in range(len(raw)):
         for value in {raw[at] ^ (1 << bit) for bit in range(8)} | {0, 255, (raw[at] + 1) % 256} - {raw[at]}:
-            try:
-                out = decoded(changed(raw, at, bytes([value])), header.digest)
-            except DAMAGE:
-                continue
-            assert content == out
-            assert HEADER_BYTES <= at < len(raw) - TABLE_FOOTER_BYTES
-            unseen += 1
-    assert unseen <= len(raw) // 10
+            with pytest.raises(DAMAGE):
+                decoded(changed(raw, at, bytes([value])), header.digest)
 
 
 def test_sampled_changes_of_many_frames_are_found() -> None:
@@ -449,12 +442,12 @@ def test_table_is_of_the_seekable_format() -> None:
     """The last skippable frame is what the zstd seekable format prescribes, so other tools can seek too."""
     raw, _header = encoded(WORDS[: FRAME_BYTES + 10])
     count, flags, magic = struct.unpack("<IBI", raw[-9:])
-    assert (3, 0, 0x8F92EAB1) == (count, flags, magic)
+    assert (4, 0, 0x8F92EAB1) == (count, flags, magic)
     start = len(raw) - 9 - 8 * count - 8
     assert (SKIPPABLE, 8 * count + 9) == struct.unpack_from("<II", raw, start)
     entries = list(struct.iter_unpack("<II", raw[start + 8 : -9]))
     assert start == sum(packed for packed, _ in entries)
-    assert [0, FRAME_BYTES, 10] == [plain for _, plain in entries]
+    assert [0, FRAME_BYTES, 10, 0] == [plain for _, plain in entries]
 
 
 @settings(deadline=None, max_examples=150)

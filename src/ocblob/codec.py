@@ -2,6 +2,7 @@
 
     skippable frame   magic, format version, size, digest, random nonce      (84 bytes)
     zstd frames       1 MiB of the blob each, independent, with content size and checksum
+    skippable frame   a check of each zstd frame as it lies there: 8 bytes of its BLAKE3
     skippable frame   the seek table of the zstd seekable format
 
 Any zstd tool that skips skippable frames gives the blob back: `zstd -d < object`. The invariant: what
@@ -18,7 +19,7 @@ from typing import BinaryIO, Final
 
 import zstandard
 
-from ocblob.digest import Hasher
+from ocblob.digest import Hasher, short_hash
 from ocblob.errors import BlobCorruptError, StoreFormatError
 
 FRAME_BYTES: Final = 1 << 20
@@ -31,6 +32,9 @@ READ_BYTES: Final = FRAME_PACKED_BYTES_MAX + 1024
 
 _SKIPPABLE: Final = 0x184D2A5E
 """The magic of the skippable frames; the seekable format prescribes this one for its table."""
+_CHECKS: Final = 0x184D2A5D
+"""Another one of them, so that no tool takes the checks for a table."""
+CHECK_BYTES: Final = 8
 _HEADER: Final = struct.Struct("<II8sQ32s16sQ")
 """Skippable magic, length of the rest, our magic, version, digest, nonce, size; a CRC-32 of these follows.
 
@@ -44,8 +48,6 @@ _SEEKABLE_MAGIC: Final = 0x8F92EAB1
 _FRAME_HEADER_BYTES_MAX: Final = 18
 _FRAME_CHECKSUM_BYTES: Final = 4
 _BLOCK_RLE: Final = 1
-_UNUSED_BIT: Final = 0x10
-"""Of the frame header descriptor: decoders ignore it, so nobody else would notice that it flipped."""
 HEADER_BYTES: Final = _HEADER.size + _CRC.size
 
 
@@ -66,6 +68,8 @@ class SeekTable:
 
     offsets: tuple[int, ...]
     """One more than there are frames: the last is the end of the last frame."""
+    checks: tuple[bytes, ...]
+    """Of each frame as it lies there: zstd knows several ways to write the same bytes, a check only one."""
 
 
 def pack_header(header: ObjectHeader) -> bytes:
@@ -104,18 +108,20 @@ def encode(chunks: Iterable[bytes], sink: BinaryIO) -> tuple[ObjectHeader, int]:
     hasher = Hasher()
     sink.write(bytes(HEADER_BYTES))
     frames: list[tuple[int, int]] = [(HEADER_BYTES, 0)]
+    checks: list[bytes] = []
     for frame in _frames(chunks):
         hasher.update(frame)
         data = compressor.compress(frame)
         sink.write(data)
         frames.append((len(data), len(frame)))
-    table = _pack_table(frames)
-    sink.write(table)
+        checks.append(short_hash(data))
     size = sum(plain for _, plain in frames)
+    end = _pack_end(frames, checks)
+    sink.write(end)
     header = ObjectHeader(hasher.hexdigest(), size, os.urandom(16))
     sink.seek(0)
     sink.write(pack_header(header))
-    return header, sum(packed for packed, _ in frames) + len(table)
+    return header, sum(packed for packed, _ in frames[: len(checks) + 1]) + len(end)
 
 
 def decode(source: BinaryIO, *, digest: str) -> Iterator[bytes]:
@@ -130,6 +136,7 @@ def decode(source: BinaryIO, *, digest: str) -> Iterator[bytes]:
     header = parse_header(packed.take(HEADER_BYTES), digest=digest)
     hasher = Hasher()
     frames = [(HEADER_BYTES, 0)]
+    checks = []
     left = header.size
     while left > 0:
         frame = packed.frame(digest)
@@ -138,14 +145,15 @@ def decode(source: BinaryIO, *, digest: str) -> Iterator[bytes]:
             raise BlobCorruptError(f"object {digest} has a frame of {len(data)} bytes", digest=digest)
         hasher.update(data)
         frames.append((len(frame), len(data)))
+        checks.append(short_hash(frame))
         left -= len(data)
         if left:
             yield data
     if hasher.hexdigest() != digest:
         raise BlobCorruptError(f"object {digest} hashes to {hasher.hexdigest()}", digest=digest)
-    table = _pack_table(frames)
-    if packed.take(len(table) + 1) != table:
-        raise BlobCorruptError(f"object {digest} has a broken seek table", digest=digest)
+    end = _pack_end(frames, checks)
+    if packed.take(len(end) + 1) != end:
+        raise BlobCorruptError(f"object {digest} is not as it was written", digest=digest)
     if header.size:
         yield data
 
@@ -157,7 +165,7 @@ def decode_frame(frame: bytes | memoryview, *, digest: str) -> bytes:
     """
     try:
         declared = zstandard.get_frame_parameters(frame)
-        if not declared.has_checksum or declared.content_size > FRAME_BYTES or frame[4] & _UNUSED_BIT:
+        if not declared.has_checksum or declared.content_size > FRAME_BYTES:
             raise BlobCorruptError(f"object {digest} has a frame of a foreign kind", digest=digest)
         return zstandard.ZstdDecompressor(max_window_size=FRAME_BYTES).decompress(frame)
     except zstandard.ZstdError as error:
@@ -165,34 +173,50 @@ def decode_frame(frame: bytes | memoryview, *, digest: str) -> bytes:
 
 
 def read_seek_table(source: BinaryIO, header: ObjectHeader) -> SeekTable:
-    """Read the table at the end of an object, from a seekable source.
+    """Read checks and table at the end of an object, from a seekable source.
 
-    Raises `BlobCorruptError` if it is not the one that the header's size asks for, before memory is taken.
+    Raises `BlobCorruptError` if they are not those that the header's size asks for, before memory is taken.
     """
     corrupt = BlobCorruptError(f"object {header.digest} has a broken seek table", digest=header.digest)
-    count = -(-header.size // FRAME_BYTES) + 1
-    length = count * _TABLE_ENTRY.size + _TABLE_FOOTER.size
-    end = source.seek(0, os.SEEK_END)
-    begin = end - length - _SKIPPABLE_HEADER.size
+    count = -(-header.size // FRAME_BYTES)
+    checks_length = _SKIPPABLE_HEADER.size + count * CHECK_BYTES
+    table_length = _SKIPPABLE_HEADER.size + (count + 2) * _TABLE_ENTRY.size + _TABLE_FOOTER.size
+    begin = source.seek(0, os.SEEK_END) - checks_length - table_length
     if begin < HEADER_BYTES:
         raise corrupt
     source.seek(begin)
-    data = source.read(end - begin)
-    frames = list(_TABLE_ENTRY.iter_unpack(data[_SKIPPABLE_HEADER.size : -_TABLE_FOOTER.size]))
-    if data != _pack_table(frames) or frames[0] != (HEADER_BYTES, 0):
+    data = _exactly(source, checks_length + table_length)
+    entries = data[checks_length + _SKIPPABLE_HEADER.size : -_TABLE_FOOTER.size]
+    if len(data) != checks_length + table_length:
+        raise corrupt
+    frames = list(_TABLE_ENTRY.iter_unpack(entries))[:-1]
+    checks = [data[at : at + CHECK_BYTES] for at in range(_SKIPPABLE_HEADER.size, checks_length, CHECK_BYTES)]
+    if data != _pack_end(frames, checks) or frames[0] != (HEADER_BYTES, 0):
         raise corrupt
     if sum(packed for packed, _ in frames) != begin or sum(plain for _, plain in frames) != header.size:
         raise corrupt
-    return SeekTable(tuple(itertools.accumulate(packed for packed, _ in frames)))
+    return SeekTable(tuple(itertools.accumulate(packed for packed, _ in frames)), tuple(checks))
 
 
 def read_frame(source: BinaryIO, table: SeekTable, index: int, *, digest: str) -> bytes:
-    """Frame `index` of an object, from a seekable source; checked by its own checksum only."""
+    """Frame `index` of an object, from a seekable source; checked by its own checks only."""
     begin, end = table.offsets[index], table.offsets[index + 1]
     if not 0 < end - begin <= FRAME_PACKED_BYTES_MAX:
         raise BlobCorruptError(f"object {digest} has a frame of {end - begin} bytes", digest=digest)
-    source.seek(begin)
-    return decode_frame(source.read(end - begin), digest=digest)
+    if source.tell() != begin:
+        source.seek(begin)
+    frame = _exactly(source, end - begin)
+    if short_hash(frame) != table.checks[index]:
+        raise BlobCorruptError(f"object {digest} has a frame that is not as it was written", digest=digest)
+    return decode_frame(frame, digest=digest)
+
+
+def _exactly(source: BinaryIO, size: int) -> bytes:
+    """`size` bytes, or fewer at the end: an unbuffered source may give less than it is asked for."""
+    data = source.read(size)
+    while len(data) < size and (more := source.read(size - len(data))):
+        data += more
+    return data
 
 
 class _Input:
@@ -254,6 +278,13 @@ def _frames(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
         buffer += memoryview(chunk)[at:] if at else chunk
     if buffer:
         yield buffer
+
+
+def _pack_end(frames: list[tuple[int, int]], checks: list[bytes]) -> bytes:
+    """What stands behind the frames: their checks, then the seek table, in which the checks are a frame too."""
+    held = b"".join(checks)
+    checked = _SKIPPABLE_HEADER.pack(_CHECKS, len(held)) + held
+    return checked + _pack_table([*frames, (len(checked), 0)])
 
 
 def _pack_table(frames: list[tuple[int, int]]) -> bytes:

@@ -34,3 +34,8 @@ def check_digest(text: str) -> str:
 def digest_of(data: bytes | bytearray | memoryview) -> str:
     """The digest of bytes that are in memory anyway."""
     return blake3(data).hexdigest()
+
+
+def short_hash(data: bytes | bytearray | memoryview) -> bytes:
+    """8 bytes of BLAKE3: enough to notice damage, not to name anything."""
+    return blake3(data).digest(8)
