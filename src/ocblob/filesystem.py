@@ -92,6 +92,14 @@ def make_private_directory(path: Path) -> None:
         fsync_directory(directory.parent)
 
 
+def remove_empty_directories(path: Path) -> None:
+    """Remove the directories below `path` that hold nothing; one that something is put into meanwhile stays."""
+    for directory, _names, _files in os.walk(path, topdown=False):
+        if Path(directory) != path:
+            with contextlib.suppress(OSError):
+                Path(directory).rmdir()
+
+
 def create_private(path: Path) -> BinaryIO:
     """A new file that only its owner can read."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

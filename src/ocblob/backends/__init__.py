@@ -1,9 +1,12 @@
 """Places for bytes. A backend knows keys and bytes; what they mean is the store's business."""
 
 import re
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ocblob.backends.base import Backend
+from ocblob.backends.local import LocalBackend
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 
@@ -28,3 +31,39 @@ def local_path(url: str) -> Path | None:
     from urllib.request import url2pathname  # noqa: PLC0415 - loads an HTTP client; 40 ms that only this form is worth
 
     return Path(url2pathname(parts.path))
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of a URL; `file` for a path."""
+    return "file" if local_path(url) is not None else url.partition("://")[0].lower()
+
+
+def connect(
+    url: str, options: Mapping[str, str] | None = None, *, remembered: MutableMapping[str, str] | None = None
+) -> Backend:
+    """The place that a path or a URL names. `options` are the backend's own; those in the URL win.
+
+    `remembered` is text that a backend found out of its server and wants to be told the next time.
+    """
+    path = local_path(url)
+    if path is not None:
+        return LocalBackend(path.absolute())
+    scheme = url.partition("://")[0].lower()
+    return _SCHEMES.get(scheme, _fsspec)(url, options, remembered)
+
+
+def _s3(url: str, options: Mapping[str, str] | None, remembered: MutableMapping[str, str] | None) -> Backend:
+    from ocblob.backends.s3 import S3Backend  # noqa: PLC0415 - boto3 takes 0.3 s that only S3 is worth
+
+    return S3Backend(url, options, remembered=remembered)
+
+
+def _fsspec(url: str, options: Mapping[str, str] | None, _: MutableMapping[str, str] | None) -> Backend:
+    from ocblob.backends.fsspec import FsspecBackend  # noqa: PLC0415 - only other URLs need it
+
+    return FsspecBackend(url, options)
+
+
+_Connect: TypeAlias = Callable[[str, Mapping[str, str] | None, MutableMapping[str, str] | None], Backend]
+_SCHEMES: Final[dict[str, _Connect]] = {"s3": _s3}
+"""Backends of our own, besides paths; fsspec knows the rest."""

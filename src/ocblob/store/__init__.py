@@ -4,5 +4,6 @@ A blob is immutable: storing a digest that is already stored writes nothing.
 """
 
 from ocblob.store.blobstore import BlobStore
+from ocblob.store.places import LocalTier
 
-__all__ = ["BlobStore"]
+__all__ = ["BlobStore", "LocalTier"]

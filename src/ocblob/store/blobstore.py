@@ -1,15 +1,15 @@
-"""`BlobStore`: one store, opened. It owns where things are; reading and writing have files of their own."""
+"""`BlobStore`: one store, opened. It owns where things are; reading, writing and deleting have files of their own."""
 
 import contextlib
 import io
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from ocblob.backends import local_path
+from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
 from ocblob.codec import ObjectHeader
 from ocblob.errors import (
@@ -19,18 +19,31 @@ from ocblob.errors import (
     StoreError,
     StoreNotFoundError,
     StoreUnavailableError,
-    UsageError,
 )
-from ocblob.filesystem import PRIVATE_DIRECTORY_MODE, fsync_directory, make_private_directory
+from ocblob.filesystem import (
+    PRIVATE_DIRECTORY_MODE,
+    fsync_directory,
+    make_private_directory,
+    remove_empty_directories,
+)
 from ocblob.store import layout
-from ocblob.store.catalog import NOTE_TIMEOUT_MS, Catalog, State
+from ocblob.store.catalog import NOTE_TIMEOUT_MS, Catalog
+from ocblob.store.copies import Copy, copies_of, declare_copy
+from ocblob.store.epoch import NO_EPOCH, begin_epoch, read_epoch
+from ocblob.store.nurse import Nurse
+from ocblob.store.places import LocalTier, Options, machine_of, place_of
 from ocblob.store.reader import Reader
 from ocblob.store.registry import Registry
+from ocblob.store.shelf import LocalShelf, RemoteShelf, Shelf, Stored
 from ocblob.store.stream import BlobStream
-from ocblob.store.writer import Stored, Writer
+from ocblob.store.tier import Tier
+from ocblob.store.tiers import trim
+from ocblob.store.trash import Trash
+from ocblob.store.writer import Hooks, Writer
 
 TOUCH_EVERY_S: Final = 60.0
 TOUCH_BLOBS: Final = 256
+_TRIM_SHARE: Final = 20
 
 
 class BlobStore:
@@ -39,52 +52,83 @@ class BlobStore:
     Reading needs no catalog and nothing writable. Last use is noted when that is possible.
     """
 
-    def __init__(self, backend: LocalBackend, identity: layout.StoreIdentity, *, writable: bool) -> None:
-        self._backend = backend
+    def __init__(
+        self,
+        backend: Backend,
+        identity: layout.StoreIdentity,
+        *,
+        writable: bool,
+        tier: LocalTier | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self.backend = backend
         self._identity = identity
-        self._writable = writable
+        self._options = options or {}
+        self._tier_options = tier
+        self._local = backend if isinstance(backend, LocalBackend) else _directory_of(identity, tier)
+        """Where catalog and staging are; the store itself if that is local, None for a remote one without a tier."""
+        self.remote = self._local is not backend
+        self._writable = writable and self._local is not None
         self._lock = threading.Lock()
         self._catalog: Catalog | None = None
+        self._copies: tuple[tuple[Copy, Backend], ...] | None = None
         self._used: dict[str, int] = {}
         self._used_since = time.monotonic()
-        self.reader = Reader(backend, on_corrupt=self._mark_corrupt if writable else None)
-        self.registry = Registry(backend)
+        self._filled = 0
+        self.tier: Tier | None = None
+        if self.remote and tier is not None and self._local is not None:
+            self.tier = Tier(self._local, capacity=tier.cache_bytes, filled=self._tier_filled)
+        self.reader = Reader(
+            backend,
+            tier=self.tier if self._writable else None,
+            copies=lambda: [place for _copy, place in self.copies()],
+            care=Nurse(self) if self._writable else None,
+        )
+        self.registry = Registry(backend, machine=machine_of(tier) if self.remote and self._writable else None)
 
     @classmethod
-    def open(cls, url: str | os.PathLike[str], *, read_only: bool = False) -> "BlobStore":
+    def open(
+        cls,
+        url: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        tier: LocalTier | None = None,
+        options: Options | None = None,
+    ) -> "BlobStore":
         """Open a store that is there; read-only, nothing in it changes, not even where a bad object lies.
 
-        Raises `StoreNotFoundError`, `StoreFormatError` or `BackendError`.
+        A remote store keeps its catalog and hot blobs in `tier`; without one it can only be read. `options` are
+        the backends', by the scheme of their URLs. Raises `StoreNotFoundError`, `StoreFormatError` or `BackendError`.
         """
-        backend = _connect(os.fspath(url))
+        backend = place_of(os.fspath(url), options, tier)
         identity = layout.read_identity(backend)
-        return cls(backend, identity, writable=not read_only and os.access(backend.root, os.W_OK))
+        writable = not read_only
+        if isinstance(backend, LocalBackend):
+            writable = writable and os.access(backend.root, os.W_OK)
+        return cls(backend, identity, writable=writable, tier=tier, options=options)
 
     @classmethod
-    def create(cls, url: str | os.PathLike[str]) -> tuple["BlobStore", bool]:
+    def create(
+        cls,
+        url: str | os.PathLike[str],
+        *,
+        tier: LocalTier | None = None,
+        options: Options | None = None,
+    ) -> tuple["BlobStore", bool]:
         """Open a store, or make it; the flag says that it is new. A directory with other things is refused."""
-        backend = _connect(os.fspath(url))
+        backend = place_of(os.fspath(url), options, tier)
         with contextlib.suppress(StoreNotFoundError):
-            return cls.open(url), False
-        root = backend.root
-        try:
-            if root.exists() and (not root.is_dir() or _foreign(root)):
-                raise StoreError(f"{root} is there, is no blob store, and is not empty", hint="name another --store")
-            objects = backend.path(layout.OBJECTS.rstrip("/"))
-            make_private_directory(objects)
-            make_private_directory(backend.path(layout.STAGING.rstrip("/")))
-            for byte in range(256):
-                (objects / f"{byte:02x}").mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
-            fsync_directory(objects)
-        except OSError as error:
-            raise StoreUnavailableError(f"{root}: {error.strerror}") from error
+            return cls.open(url, tier=tier, options=options), False
+        if isinstance(backend, LocalBackend):
+            _prepare(backend)
         # store.json comes last: half a store is no store, and the next try completes it.
-        return cls(backend, layout.create_identity(backend), writable=True), True
+        identity = layout.create_identity(backend)
+        return cls(backend, identity, writable=True, tier=tier, options=options), True
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return self._backend.url
+        return self.backend.url
 
     @property
     def id(self) -> str:
@@ -97,19 +141,41 @@ class BlobStore:
         return self._identity.short_id
 
     @property
+    def writable(self) -> bool:
+        """Whether this process may change anything."""
+        return self._writable
+
+    @property
+    def local(self) -> LocalBackend:
+        """The directory with catalog and staging. Raises `StoreUnavailableError` if there is none."""
+        if self._local is None:
+            raise StoreUnavailableError(f"{self.url}: a remote store without a local tier can only be read")
+        return self._local
+
+    @property
     def catalog(self) -> Catalog:
         """The catalog, opened on first use. Raises `StoreUnavailableError` if the store cannot be written."""
         with self._lock:
             if self._catalog is None:
-                path = self._backend.path(layout.CATALOG_FILE)
+                path = self.local.path(layout.CATALOG_FILE)
+                if self.remote and self._writable:
+                    _make_directory(path.parent)
                 self._catalog = Catalog(path, store_id=self.id, read_only=not self._writable)
             return self._catalog
 
     def writer(self) -> Writer:
         """Begin to put blobs; use it as a context manager."""
+        staging = self.local.path(layout.STAGING.rstrip("/"))
         if not self._writable:
             raise StoreUnavailableError(f"{self.url}: no permission to write")
-        return Writer(self._backend, self.catalog, self.reader, self._backend.path(layout.STAGING.rstrip("/")))
+        shelf: Shelf = (
+            RemoteShelf(self.backend, self.reader, self.tier)
+            if self.tier is not None
+            else LocalShelf(self.local, self.reader)
+        )
+        catalog = self.catalog
+        hooks = Hooks(epoch=self._epoch, published=self._tombstones_to_bury())
+        return Writer(shelf, catalog, staging, hooks=hooks)
 
     def put(self, chunks: Iterable[bytes]) -> Stored:
         """Put one blob; durable when it returns. For many, keep a `writer`."""
@@ -134,13 +200,13 @@ class BlobStore:
         return stream
 
     def contains(self, digest: str) -> bool:
-        """Whether an object is there now, unread."""
+        """Whether the store's own object is there now, unread."""
         return self.reader.find(digest) is not None
 
     def objects(self) -> Iterator[tuple[str, int]]:
-        """Digest and stored size of every object, ordered; a 256th of them in memory at a time."""
+        """Digest and stored size of every live object, ordered; a 256th of them in memory at a time."""
         for byte in range(256):
-            listed = self._backend.scan(f"{layout.OBJECTS}{byte:02x}/")
+            listed = self.backend.scan(f"{layout.OBJECTS}{byte:02x}/")
             yield from sorted(
                 (layout.digest_of_key(stat.key), stat.stored_size) for stat in listed if layout.digest_of_key(stat.key)
             )
@@ -152,7 +218,7 @@ class BlobStore:
 
     def new_catalog(self) -> Catalog:
         """Put an empty catalog in the place of the old one, which is kept under another name."""
-        path = self._backend.path(layout.CATALOG_FILE)
+        path = self.local.path(layout.CATALOG_FILE)
         with self._lock:
             if self._catalog is not None:
                 self._catalog.close()
@@ -166,8 +232,55 @@ class BlobStore:
     def stored_size(self, digest: str) -> int:
         """Bytes at rest of one object. Raises `ObjectNotFoundError`."""
         if key := self.reader.find(digest):
-            return self._backend.stat(key).stored_size
+            return self.backend.stat(key).stored_size
         raise ObjectNotFoundError(f"{self.url}: no object for {digest}")
+
+    def trash(self) -> Trash:
+        """The deleter."""
+        return Trash(self.backend, self.catalog)
+
+    def begin_deletions(self) -> float:
+        """Tell every host that something may go away from now on; returns the time to judge a grace by."""
+        return begin_epoch(self.backend) if self.remote else time.time()
+
+    def copies(self) -> tuple[tuple[Copy, Backend], ...]:
+        """The other places of its blobs, opened."""
+        if self._copies is None:
+            self._copies = tuple((copy, place_of(copy.url, self._options, self._tier_options)) for copy in copies_of(self.backend))
+        return self._copies
+
+    def add_copy(self, url: str) -> Copy:
+        """Declare another place. Raises `StoreError` if it holds another store."""
+        place = place_of(url, self._options, self._tier_options)
+        if isinstance(place, LocalBackend):
+            with contextlib.suppress(StoreNotFoundError):
+                layout.read_identity(place)
+                return self._declared(url, place)
+            _prepare(place)
+        return self._declared(url, place)
+
+    def _declared(self, url: str, place: Backend) -> Copy:
+        copy = declare_copy(self.backend, self._identity, url, place)
+        self._copies = None
+        return copy
+
+    def forget_elsewhere(self, digests: Sequence[str]) -> None:
+        """Remove blobs that are gone from the copies and the tier too; inside a transaction of the catalog.
+
+        A place that does not answer keeps what it has; that costs room and nothing else.
+        """
+        for digest in digests:
+            for _copy, place in self.copies():
+                with contextlib.suppress(BackendError):
+                    place.delete(layout.object_key(digest))
+            if self.tier is not None:
+                self.tier.drop(digest)
+        self.catalog.drop_copies(digests)
+
+    def tidy_trash(self) -> None:
+        """Remove directories that deletions left empty, where there are directories."""
+        if isinstance(self.backend, LocalBackend):
+            remove_empty_directories(self.backend.path(layout.TRASH.rstrip("/")))
 
     def close(self) -> None:
         """Note last uses and give the catalog free."""
@@ -182,6 +295,32 @@ class BlobStore:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+    def _tombstones_to_bury(self) -> Callable[[Sequence[str]], None]:
+        """An object that is there again has no tombstone; in a store where nothing expired that costs nothing."""
+        if not self.backend.children(layout.TOMBSTONES):
+            return lambda _: None
+
+        def bury(digests: Sequence[str]) -> None:
+            for digest in digests:
+                self.backend.delete(layout.tombstone_key(digest))
+
+        return bury
+
+    def _epoch(self) -> str:
+        return read_epoch(self.backend) if self.remote else NO_EPOCH
+
+    def _tier_filled(self, digest: str, stored_size: int) -> None:
+        with contextlib.suppress(BackendError, StoreError, DatabaseUnsupportedError):
+            catalog = self.catalog
+            with catalog.transaction(timeout_ms=NOTE_TIMEOUT_MS):
+                catalog.set_held([(digest, stored_size)])
+            with self._lock:
+                self._filled += stored_size
+                due = self.tier is not None and self._filled > self.tier.capacity // _TRIM_SHARE
+                self._filled = 0 if due else self._filled
+            if due:
+                trim(self)
 
     def _note_use(self, digest: str) -> None:
         if not self._writable:
@@ -201,17 +340,32 @@ class BlobStore:
             if used and self._writable:
                 self.catalog.touch(used)
 
-    def _mark_corrupt(self, digest: str) -> None:
-        catalog = self.catalog
-        with catalog.transaction(timeout_ms=NOTE_TIMEOUT_MS):
-            catalog.change_state(digest, State.LIVE, State.CORRUPT)
+
+def _directory_of(identity: layout.StoreIdentity, tier: LocalTier | None) -> LocalBackend | None:
+    return None if tier is None else LocalBackend(tier.directory / identity.id)
 
 
-def _connect(url: str) -> LocalBackend:
-    path = local_path(url)
-    if path is None:
-        raise UsageError(f"{url}: this version keeps stores in local directories only")
-    return LocalBackend(path.absolute())
+def _make_directory(path: Path) -> None:
+    try:
+        make_private_directory(path)
+    except OSError as error:
+        raise StoreUnavailableError(f"{path}: {error.strerror}") from error
+
+
+def _prepare(backend: LocalBackend) -> None:
+    """The directories of a new local store."""
+    root = backend.root
+    try:
+        if root.exists() and (not root.is_dir() or _foreign(root)):
+            raise StoreError(f"{root} is there, is no blob store, and is not empty", hint="name another --store")
+        objects = backend.path(layout.OBJECTS.rstrip("/"))
+        make_private_directory(objects)
+        make_private_directory(backend.path(layout.STAGING.rstrip("/")))
+        for byte in range(256):
+            (objects / f"{byte:02x}").mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
+        fsync_directory(objects)
+    except OSError as error:
+        raise StoreUnavailableError(f"{root}: {error.strerror}") from error
 
 
 def _foreign(root: Path) -> list[str]:
@@ -219,3 +373,4 @@ def _foreign(root: Path) -> list[str]:
     ours, half_written = {"objects", "staging", layout.CATALOG_FILE}, (".store.json.", "store.json.new-")
     names = (entry.name for entry in root.iterdir())
     return [name for name in names if name not in ours and not name.startswith(half_written)]
+

@@ -22,20 +22,24 @@ from ocblob.filesystem import PRIVATE_FILE_MODE
 BUSY_TIMEOUT_MS: Final = 30_000
 NOTE_TIMEOUT_MS: Final = 50
 """For what a reader notes: a host must not wait for a writer of ours."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 USED_RESOLUTION_S: Final = 3600
 """Last use is kept this coarsely, so that reading rarely writes."""
+PAGE_ROWS: Final = 1000
 
 _POLL_S: Final = 0.02
+_CACHE_KIB: Final = 32 * 1024
 _SCHEMA: Final = """
 CREATE TABLE blob (
     digest BLOB PRIMARY KEY,
     size INTEGER NOT NULL,
     stored_size INTEGER NOT NULL,
+    held INTEGER NOT NULL,
     state INTEGER NOT NULL,
     since INTEGER NOT NULL,
     used_at INTEGER NOT NULL,
-    generation TEXT NOT NULL DEFAULT ''
+    generation TEXT NOT NULL DEFAULT '',
+    version TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE claim (
     digest BLOB NOT NULL,
@@ -45,7 +49,17 @@ CREATE TABLE claim (
     PRIMARY KEY (digest, writer)
 ) WITHOUT ROWID;
 CREATE INDEX claim_writer ON claim (writer);
+CREATE INDEX blob_used ON blob (used_at, digest) WHERE held>0;
+CREATE TABLE copy (
+    digest BLOB NOT NULL,
+    place TEXT NOT NULL,
+    stored_size INTEGER NOT NULL,
+    version TEXT NOT NULL,
+    PRIMARY KEY (digest, place)
+) WITHOUT ROWID;
+CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+_ROW: Final = "hex(digest), size, stored_size, held, state, since, used_at, generation, version"
 
 
 class State(IntEnum):
@@ -55,7 +69,7 @@ class State(IntEnum):
     CONDEMNED = 1
     """In the trash, in its grace; a put or a read brings it back."""
     DELETING = 2
-    """About to be unlinked; a put waits and starts afresh."""
+    """About to be removed from the trash; a put starts afresh."""
     CORRUPT = 3
     """In quarantine; a put starts afresh."""
 
@@ -67,6 +81,8 @@ class BlobRow:
     digest: str
     size: int
     stored_size: int
+    held: int
+    """Bytes on the local tier; 0 if only other places have it."""
     state: State
     since: int
     """When it came into this state, seconds since the epoch."""
@@ -74,15 +90,21 @@ class BlobRow:
     """Last use, coarse by an hour, seconds since the epoch."""
     generation: str
     """The trash generation of a condemned blob."""
+    version: str
+    """The version that a remote store had when it acknowledged or gave a true object; empty if that was never."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over the live blobs of a store."""
+    """Sums over the blobs of a store."""
 
     blobs: int
     size: int
     stored_size: int
+    held: int
+    """Of the stored size, what is on the local tier."""
+    condemned: int
+    """Bytes at rest in the trash."""
 
 
 class Catalog:
@@ -100,6 +122,8 @@ class Catalog:
             readable_only = read_only and not os.access(path, os.W_OK)
             flags = apsw.SQLITE_OPEN_READONLY if readable_only else apsw.SQLITE_OPEN_READWRITE
             self._db = apsw.Connection(str(path), flags=flags)
+            # Temporary tables of a million rows belong on disk.
+            self._db.execute(f"PRAGMA temp_store=FILE; PRAGMA cache_size=-{_CACHE_KIB}").fetchall()
             if read_only:
                 self._db.execute("PRAGMA query_only=ON").fetchall()
             self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
@@ -131,12 +155,11 @@ class Catalog:
                     self._db.execute("CREATE TABLE store (id TEXT NOT NULL)")
                     self._db.execute("INSERT INTO store VALUES (?)", (store_id,))
                     self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        rebuild = "ocblob check --rebuild-catalog makes a new one"
         if self._value("PRAGMA user_version") != SCHEMA_VERSION:
-            raise StoreFormatError(f"{self.path} was written by another version of ocblob")
+            raise StoreFormatError(f"{self.path} was written by another version of ocblob", hint=rebuild)
         if self._value("SELECT id FROM store") != store_id:
-            raise StoreFormatError(
-                f"{self.path} belongs to another store", hint="ocblob check --rebuild-catalog makes a new one"
-            )
+            raise StoreFormatError(f"{self.path} belongs to another store", hint=rebuild)
 
     def close(self) -> None:
         """Give the file free."""
@@ -163,19 +186,19 @@ class Catalog:
 
     def get(self, digest: str) -> BlobRow | None:
         """What is known of one blob."""
-        sql = "SELECT hex(digest), size, stored_size, state, since, used_at, generation FROM blob WHERE digest=?"
         with self._lock, _translated(self.path):
-            for row in self._db.execute(sql, (bytes.fromhex(digest),)):
+            for row in self._db.execute(f"SELECT {_ROW} FROM blob WHERE digest=?", (bytes.fromhex(digest),)):
                 return _blob_row(row)
         return None
 
-    def put(self, digest: str, *, size: int, stored_size: int) -> None:
+    def put(self, digest: str, *, size: int, stored_size: int, held: int | None = None, version: str = "") -> None:
         """Enter a blob as live, whatever it was before. Only inside `transaction`, after its object is durable."""
         now = int(time.time())
         self._db.execute(
-            "INSERT INTO blob VALUES (?1,?2,?3,?4,?5,?5,'') ON CONFLICT (digest) DO UPDATE SET size=?2,"
-            " stored_size=?3, since=iif(state=?4, since, ?5), state=?4, generation='', used_at=max(used_at, ?5)",
-            (bytes.fromhex(digest), size, stored_size, State.LIVE, now),
+            "INSERT INTO blob VALUES (?1,?2,?3,?6,?4,?5,?5,'',?7) ON CONFLICT (digest) DO UPDATE SET size=?2,"
+            " stored_size=?3, held=?6, since=iif(state=?4, since, ?5), state=?4, generation='',"
+            " used_at=max(used_at, ?5), version=?7",
+            (bytes.fromhex(digest), size, stored_size, State.LIVE, now, stored_size if held is None else held, version),
         )
 
     def change_state(self, digest: str, old: State, new: State, *, generation: str = "") -> bool:
@@ -185,6 +208,12 @@ class Catalog:
             (new, int(time.time()), generation, bytes.fromhex(digest), old),
         )
         return self._db.changes() == 1
+
+    def set_held(self, digests: Iterable[tuple[str, int]]) -> None:
+        """Note how many bytes the local tier has of each blob, inside `transaction`."""
+        self._db.executemany(
+            "UPDATE blob SET held=?2 WHERE digest=?1", [(bytes.fromhex(digest), held) for digest, held in digests]
+        )
 
     def remove(self, digest: str) -> None:
         """Forget a blob, inside `transaction`."""
@@ -212,6 +241,11 @@ class Catalog:
             [(bytes.fromhex(digest), writer) for digest in digests],
         )
 
+    def void_verified(self, *, writer: str) -> None:
+        """Forget what a writer has verified: something was taken away since."""
+        with self.transaction():
+            self._db.execute("UPDATE claim SET verified=0 WHERE writer=?", (writer,))
+
     def is_verified(self, digest: str, *, writer: str) -> bool:
         """Whether this writer has put or verified the blob."""
         sql = "SELECT coalesce(max(verified), 0) FROM claim WHERE digest=? AND writer=?"
@@ -229,20 +263,50 @@ class Catalog:
         with self.transaction():
             self._db.execute("DELETE FROM claim WHERE writer=? OR until<?", (writer, ended_before))
 
-    def totals(self) -> Totals:
-        """Count the live blobs."""
-        sql = "SELECT count(*), coalesce(sum(size),0), coalesce(sum(stored_size),0) FROM blob WHERE state=?"
+    def copy_version(self, digest: str, place: str) -> tuple[int, str] | None:
+        """Stored size and version of a blob's object in another place, as it was acknowledged there."""
+        sql = "SELECT stored_size, version FROM copy WHERE digest=? AND place=?"
         with self._lock, _translated(self.path):
-            for row in self._db.execute(sql, (State.LIVE,)):
+            for stored_size, version in self._db.execute(sql, (bytes.fromhex(digest), place)):
+                return int(stored_size), str(version)
+        return None
+
+    def set_copies(self, place: str, copies: Iterable[tuple[str, int, str]]) -> None:
+        """Enter objects of another place (digest, stored size, version), inside `transaction`."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO copy VALUES (?1,?2,?3,?4)",
+            [(bytes.fromhex(digest), place, size, version) for digest, size, version in copies],
+        )
+
+    def drop_copies(self, digests: Iterable[str]) -> None:
+        """Forget objects in other places, inside `transaction`."""
+        self._db.executemany("DELETE FROM copy WHERE digest=?", [(bytes.fromhex(digest),) for digest in digests])
+
+    def note(self, name: str) -> str:
+        """A small value that was kept; empty if it was not."""
+        with self._lock, _translated(self.path):
+            return str(self._value("SELECT value FROM note WHERE name=?", (name,)) or "")
+
+    def set_note(self, name: str, value: str) -> None:
+        """Keep a small value, durably."""
+        with self.transaction():
+            self._db.execute("INSERT OR REPLACE INTO note VALUES (?,?)", (name, value))
+
+    def totals(self) -> Totals:
+        """Count the live blobs, and what lies in the trash."""
+        sql = (
+            "SELECT coalesce(sum(state=?1),0), coalesce(sum(iif(state=?1,size,0)),0),"
+            " coalesce(sum(iif(state=?1,stored_size,0)),0), coalesce(sum(iif(state=?1,held,0)),0),"
+            " coalesce(sum(iif(state IN (?2,?3),stored_size,0)),0) FROM blob"
+        )
+        with self._lock, _translated(self.path):
+            for row in self._db.execute(sql, (State.LIVE, State.CONDEMNED, State.DELETING)):
                 return Totals(*row)
         raise AssertionError("an aggregate has one row")
 
     def blobs(self) -> Iterator[BlobRow]:
         """Every blob in the order of digests, a page in memory at a time."""
-        sql = (
-            "SELECT hex(digest), size, stored_size, state, since, used_at, generation"
-            " FROM blob WHERE digest>? ORDER BY digest LIMIT 1000"
-        )
+        sql = f"SELECT {_ROW} FROM blob WHERE digest>? ORDER BY digest LIMIT {PAGE_ROWS}"
         after = b""
         while True:
             with self._lock, _translated(self.path):
@@ -252,13 +316,37 @@ class Catalog:
             yield from rows
             after = bytes.fromhex(rows[-1].digest)
 
+    def least_recently_used(self) -> Iterator[list[tuple[str, int, int]]]:
+        """Pages of digest, bytes held and last use of what the local tier holds, least recently used first."""
+        sql = (
+            "SELECT hex(digest), held, used_at FROM blob WHERE held>0 AND state=?1 AND (used_at, digest)>(?2,?3)"
+            f" ORDER BY used_at, digest LIMIT {PAGE_ROWS}"
+        )
+        after: tuple[int, bytes] = (-1, b"")
+        while True:
+            with self._lock, _translated(self.path):
+                page = [(str(row[0]).lower(), int(row[1]), int(row[2])) for row in self._db.execute(sql, (State.LIVE, *after))]
+            if not page:
+                return
+            yield page
+            after = (page[-1][2], bytes.fromhex(page[-1][0]))
+
+    def connect_beside(self) -> apsw.Connection:
+        """Another connection, for temporary tables over the same rows."""
+        with _translated(self.path):
+            flags = apsw.SQLITE_OPEN_READWRITE if os.access(self.path, os.W_OK) else apsw.SQLITE_OPEN_READONLY
+            connection = apsw.Connection(str(self.path), flags=flags)
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            connection.execute(f"PRAGMA temp_store=FILE; PRAGMA cache_size=-{_CACHE_KIB}").fetchall()
+        return connection
+
     def _value(self, sql: str, bindings: tuple[object, ...] = ()) -> object:
         return self._db.execute(sql, bindings).get
 
 
 def _blob_row(row: tuple[Any, ...]) -> BlobRow:
-    digest, size, stored_size, state, since, used_at, generation = row
-    return BlobRow(digest.lower(), size, stored_size, State(state), since, used_at, generation)
+    digest, size, stored_size, held, state, since, used_at, generation, version = row
+    return BlobRow(digest.lower(), size, stored_size, held, State(state), since, used_at, generation, version)
 
 
 @contextlib.contextmanager

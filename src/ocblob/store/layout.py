@@ -8,12 +8,18 @@ quarantine/<digest>.<when>     corrupt objects, moved, never deleted
 tombstones/<digest>.json       blobs whose last copy was expired
 databases/<id>.json            what prune must read before it judges
 pins/<digest>.json             blobs that no database names
+copies/<id>.json               other places that hold the same blobs
+epoch.json                     changes with every round of deletions
 catalog.sqlite                 sizes, last use, states, claims
+
+A remote store has the same keys below its prefix, but for staging and the catalog: those two, and a tier of hot
+blobs under objects/, are in a directory of each host.
 """
 
 import io
 import json
 import os
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,9 +35,14 @@ QUARANTINE: Final = "quarantine/"
 TOMBSTONES: Final = "tombstones/"
 DATABASES: Final = "databases/"
 PINS: Final = "pins/"
+COPIES: Final = "copies/"
+EPOCH_KEY: Final = "epoch.json"
 CATALOG_FILE: Final = "catalog.sqlite"
 FORMAT_VERSION: Final = 1
 METADATA_BYTES_MAX: Final = 1 << 20
+
+_STORE_ID = re.compile(r"[0-9a-f]{32}")
+_GENERATION = re.compile(r"([0-9a-f]{10})-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,22 @@ def trash_key(generation: str, digest: str) -> str:
     return f"{TRASH}{generation}/{digest[:2]}/{digest[2:]}"
 
 
+def tombstone_key(digest: str) -> str:
+    """What is left of an expired blob."""
+    return f"{TOMBSTONES}{digest}.json"
+
+
+def new_generation(now: float) -> str:
+    """A name in the trash for what one round sets aside; it tells when, so that every host can judge the grace."""
+    return f"{int(now):010x}-{os.urandom(4).hex()}"
+
+
+def generation_time(generation: str) -> int | None:
+    """When a generation was begun, seconds since the epoch; None if the name is not one of ours."""
+    match = _GENERATION.fullmatch(generation)
+    return None if match is None else int(match[1], 16)
+
+
 def digest_of_key(key: str) -> str:
     """The digest in the key of a live or condemned blob; empty if it is another file."""
     digest = "".join(key.split("/")[-2:])
@@ -76,12 +103,18 @@ def read_identity(backend: Backend) -> StoreIdentity:
             f"{backend.url} is a store of format {found.get('format')!r} with {found.get('hash')!r}; "
             f"this ocblob knows format {FORMAT_VERSION} with {HASH_NAME}"
         )
-    return StoreIdentity(str(found["id"]))
+    store_id = found.get("id")
+    if not isinstance(store_id, str) or not _STORE_ID.fullmatch(store_id):
+        raise StoreFormatError(f"{backend.url}: {STORE_KEY} has no store id")
+    return StoreIdentity(store_id)
 
 
-def create_identity(backend: Backend) -> StoreIdentity:
-    """Write a new store's `store.json`; if another process was faster, its store is the store."""
-    identity = StoreIdentity(os.urandom(16).hex())
+def create_identity(backend: Backend, identity: StoreIdentity | None = None) -> StoreIdentity:
+    """Write a new store's `store.json`; if another process was faster, its store is the store.
+
+    With an identity of another store this place becomes a copy of it.
+    """
+    identity = identity or StoreIdentity(os.urandom(16).hex())
     data = _json({"format": FORMAT_VERSION, "id": identity.id, "hash": HASH_NAME})
     if backend.put_new(STORE_KEY, io.BytesIO(data), size=len(data)) is not None:
         return identity

@@ -11,6 +11,9 @@ from ocblob.backends.base import Backend
 from ocblob.digest import check_digest, digest_of
 from ocblob.errors import ObjectNotFoundError, StoreFormatError
 from ocblob.store.layout import DATABASES, PINS, get_json, put_json
+from ocblob.store.places import Machine
+
+_NO_MACHINE = Machine("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class RegisteredDatabase:
     """Seconds since the epoch."""
     tables: tuple[str, ...] = ()
     """The cells that were named, as `table:column`; empty if the host profile names them."""
+    machine: str = ""
+    """The id of the machine that the path is on; empty if every machine that uses the store can reach it."""
+    machine_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +46,19 @@ class Pin:
 class Registry:
     """Small JSON objects in the store itself, so that every host that uses it sees them."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, machine: Machine | None = None) -> None:
         self._backend = backend
+        self._machine = machine
+        """This machine, for a store that several of them share."""
 
     def register(self, url: str, *, host: str, tables: Iterable[str] = ()) -> RegisteredDatabase:
         """Enter a database; one that is known stays, and gains the cells that are named now."""
-        database_id = digest_of(url.encode("utf-8", "surrogateescape"))[:16]
+        machine = self._machine if self._machine is not None and "://" not in url else _NO_MACHINE
+        database_id = digest_of(f"{machine.id}{url}".encode("utf-8", "surrogateescape"))[:16]
         key = f"{DATABASES}{database_id}.json"
-        entry = RegisteredDatabase(database_id, url, host, int(time.time()), tuple(sorted(tables)))
+        entry = RegisteredDatabase(
+            database_id, url, host, int(time.time()), tuple(sorted(tables)), machine.id, machine.name
+        )
         try:
             known = _database(get_json(self._backend, key))
         except ObjectNotFoundError:
@@ -64,6 +75,26 @@ class Registry:
         """Every registered database."""
         for stat in self._backend.scan(DATABASES):
             yield _database(get_json(self._backend, stat.key))
+
+    def is_here(self, entry: RegisteredDatabase) -> bool:
+        """Whether this machine can be asked for a database."""
+        return not entry.machine or (self._machine is not None and entry.machine == self._machine.id)
+
+    def forget(self, database_id: str) -> None:
+        """Let a database go: what only its rows name is unreferenced from now on."""
+        self._backend.delete(f"{DATABASES}{database_id}.json")
+        self._backend.sync([f"{DATABASES}{database_id}.json"])
+
+    def unpin(self, digest: str) -> bool:
+        """Keep a blob no longer for its own sake; False if it was not pinned."""
+        key = f"{PINS}{check_digest(digest)}.json"
+        try:
+            self._backend.stat(key)
+        except ObjectNotFoundError:
+            return False
+        self._backend.delete(key)
+        self._backend.sync([key])
+        return True
 
     def pin(self, digest: str, *, why: str) -> None:
         """Keep a blob."""
@@ -85,5 +116,6 @@ def _database(value: dict[str, object]) -> RegisteredDatabase:
         case {"id": str(key), "url": str(url), "host": str(host), "registered_at": int(when), **others}:
             named = others.get("tables")
             tables = tuple(str(name) for name in named) if isinstance(named, list) else ()
-            return RegisteredDatabase(key, url, host, when, tables)
+            machine, name = str(others.get("machine", "")), str(others.get("machine_name", ""))
+            return RegisteredDatabase(key, url, host, when, tables, machine, name)
     raise StoreFormatError(f"a registered database is not described as one: {value}")

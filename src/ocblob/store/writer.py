@@ -9,35 +9,25 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
 from ocblob import codec
-from ocblob.backends.base import Backend
-from ocblob.backends.local import LocalBackend
 from ocblob.base64stream import NotCanonicalError
-from ocblob.errors import (
-    BlobCorruptError,
-    BlobMissingError,
-    CellError,
-    ObjectNotFoundError,
-    OcblobError,
-    StageError,
-    StoreUnavailableError,
-)
-from ocblob.filesystem import create_private, fsync_file, make_private_directory
-from ocblob.store.catalog import Catalog
+from ocblob.errors import BlobCorruptError, CellError, ClaimLostError, OcblobError, StageError, StoreUnavailableError
+from ocblob.filesystem import create_private, make_private_directory
+from ocblob.store.catalog import BlobRow, Catalog
 from ocblob.store.claims import Claims
-from ocblob.store.layout import object_key
-from ocblob.store.reader import Reader
+from ocblob.store.epoch import NO_EPOCH
+from ocblob.store.shelf import Shelf, Stored
 
 STAGERS: Final = 2
 """Threads that decode, compress, write and verify. About 6 MiB of memory each."""
 SYNCERS: Final = 8
-"""Threads that wait for fsync: file systems serve several at once for the price of one."""
+"""Threads that wait for fsync or for a remote store: both serve several at once for the price of one."""
 STALE_STAGING_S: Final = 24 * 3600
 
 
@@ -52,21 +42,6 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of one blob."""
-
-    digest: str
-    size: int
-    stored_size: int
-    new: bool
-    """False for a dedupe hit: the store had it, and it was read and found true."""
-    name: str = field(default="", repr=False)
-    """The staged file, below the writer's directory."""
-    durable: Future[None] | None = field(default=None, repr=False, compare=False)
-    """The staged file's fsync, under way."""
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
     """What a batch put, all of it durable, and what it could not."""
 
@@ -76,12 +51,35 @@ class Receipt:
 
 
 @dataclass(slots=True)
+class _Staged:
+    """A blob that is in the store, or in a staged file that is on its way there."""
+
+    stored: Stored
+    path: Path | None = None
+    """The staged file, until it is published."""
+    sent: Future[str] | None = None
+    """The version that it has once it is durable."""
+
+    def settled(self) -> Stored:
+        """Wait until it is durable."""
+        return self.stored if self.sent is None else replace(self.stored, version=self.sent.result())
+
+
+@dataclass(slots=True)
 class _Job:
     """One blob on its way, maybe for several batches."""
 
-    future: Future[Stored]
-    adopted: bool = False
-    """Whether the staged file has its final name."""
+    future: Future[_Staged]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a store has to say to its writer."""
+
+    epoch: Callable[[], str] = lambda: NO_EPOCH
+    """Read once a batch, just before its rows are swapped."""
+    published: Callable[[Sequence[str]], None] = lambda _: None
+    """Told of new blobs when they are durable."""
 
 
 class Writer:
@@ -90,11 +88,11 @@ class Writer:
     Close it: that ends its claims and removes its staging directory.
     """
 
-    def __init__(self, backend: Backend, catalog: Catalog, reader: Reader, staging: Path) -> None:
-        self._backend = backend
+    def __init__(self, shelf: Shelf, catalog: Catalog, staging: Path, *, hooks: "Hooks | None" = None) -> None:
+        self._shelf = shelf
         self._catalog = catalog
-        self._reader = reader
-        self._claims = Claims(catalog)
+        self._hooks = hooks or Hooks()
+        self._claims = Claims(catalog, epoch=self._hooks.epoch)
         self._staging = staging / self._claims.writer
         self._pool = ThreadPoolExecutor(STAGERS, thread_name_prefix="ocblob-stage")
         self._syncers = ThreadPoolExecutor(SYNCERS, thread_name_prefix="ocblob-fsync")
@@ -112,25 +110,40 @@ class Writer:
         known: dict[str, Stored] = {}
         shared: set[str] = set()
         for digest, claimed in self._claims.claim(by_digest).items():
-            if claimed.verified and claimed.row is not None:
-                known[digest] = Stored(digest, claimed.row.size, claimed.row.stored_size, new=False)
+            if claimed.verified and (row := claimed.row) is not None:
+                known[digest] = Stored(
+                    digest, row.size, row.stored_size, new=False, held=row.held, version=row.version
+                )
             elif job := self._inflight.get(digest):
                 jobs[digest] = job
                 shared.add(digest)
             else:
-                jobs[digest] = _Job(self._pool.submit(self._ensure, by_digest[digest]))
+                jobs[digest] = _Job(self._pool.submit(self._ensure, by_digest[digest], claimed.row))
                 self._inflight[digest] = jobs[digest]
         return Batch(self, known, jobs, shared)
 
     def put(self, chunks: Iterable[bytes]) -> Stored:
         """Put one blob whose digest is not known yet. Durable when it returns."""
         staged = self._stage(chunks)
-        self._claims.claim([staged.digest])
-        key = self._reader.find(staged.digest)
-        stored = (self._verified(staged.digest, key) if key else None) or staged
-        receipt = Batch(self, {}, {staged.digest: _Job(_done(stored))}, set()).finish()
-        self.confirm(receipt.stored)
-        return receipt.stored[staged.digest]
+        digest = staged.stored.digest
+        row = self._claims.claim([digest])[digest].row
+        if hit := self._shelf.find(digest, row):
+            staged = _Staged(hit)
+        elif staged.sent is None:
+            staged = self._sent(staged)
+        for last in (False, True):
+            receipt = Batch(self, {}, {digest: _Job(_done(staged))}, set()).finish()
+            try:
+                self.confirm(receipt.stored)
+                break
+            except ClaimLostError:
+                # Taken away while it was put: what is in the store now is looked at afresh, or the caller told.
+                row = self._claims.claim([digest])[digest].row
+                hit = self._shelf.find(digest, row)
+                if last or hit is None:
+                    raise
+                staged = _Staged(hit)
+        return receipt.stored[digest]
 
     def confirm(self, digests: Collection[str]) -> None:
         """Just before rows are swapped: raise `ClaimLostError` unless all these blobs are still safe."""
@@ -153,40 +166,32 @@ class Writer:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def _ensure(self, wanted: Wanted) -> Stored:
+    def _ensure(self, wanted: Wanted, row: BlobRow | None) -> _Staged:
         """In a pool thread: find the blob in the store and verify it, or stage it."""
-        if (key := self._reader.find(wanted.digest)) and (hit := self._verified(wanted.digest, key)):
-            return hit
+        if hit := self._shelf.find(wanted.digest, row):
+            return _Staged(hit)
         try:
             staged = self._stage(wanted.chunks())
         except NotCanonicalError as error:
             raise CellError(f"the payload of blob {wanted.digest} changed while it was read") from error
-        if staged.digest != wanted.digest:
+        if staged.stored.digest != wanted.digest:
             raise CellError(f"the payload of blob {wanted.digest} changed while it was read")
-        return staged
+        return staged if staged.sent is not None else self._sent(staged)
 
-    def _verified(self, digest: str, key: str) -> Stored | None:
-        """What the store has, as durable as a fresh put; None if it has nothing good."""
-        try:
-            size = self._reader.verify(digest)
-            live = object_key(digest)
-            if key != live:
-                self._backend.move(key, live)
-                self._backend.sync([key, live])
-            if isinstance(self._backend, LocalBackend):
-                # It may be another writer's, renamed a moment ago and not durable yet.
-                self._backend.sync_object(live)
-            return Stored(digest, size, self._backend.stat(live).stored_size, new=False)
-        except (BlobCorruptError, BlobMissingError, ObjectNotFoundError):
-            return None
+    def _sent(self, staged: _Staged) -> _Staged:
+        """On its way to where it is durable."""
+        assert staged.path is not None  # noqa: S101 - who stages has a file
+        return replace(staged, sent=self._syncers.submit(self._shelf.send, staged.stored.digest, staged.path))
 
-    def _stage(self, chunks: Iterable[bytes]) -> Stored:
-        """Write one object, read it back and compare, while its fsync is under way."""
+    def _stage(self, chunks: Iterable[bytes]) -> _Staged:
+        """Write one object, read it back and compare."""
         path = self._staging / os.urandom(8).hex()
+        sent = None
         try:
             with create_private(path) as file:
                 header, stored_size = codec.encode(chunks, file)
-            durable = self._syncers.submit(_fsync, path)
+            if self._shelf.sends_unverified:
+                sent = self._syncers.submit(self._shelf.send, header.digest, path)
             # A bug in any codec must not cost a user's bytes: what lies there is what counts.
             with path.open("rb", buffering=0) as back:
                 size = sum(len(chunk) for chunk in codec.decode(back, digest=header.digest))
@@ -201,25 +206,32 @@ class Writer:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return Stored(header.digest, header.size, stored_size, new=True, name=path.name, durable=durable)
+        held = self._shelf.held(stored_size)
+        return _Staged(Stored(header.digest, header.size, stored_size, new=True, held=held), path, sent)
 
-    def publish(self, stored: dict[str, Stored], jobs: dict[str, _Job]) -> None:
-        """Rename, fsync the directories, enter into the catalog.
+    def publish(self, stored: dict[str, Stored], staged: dict[str, _Staged], jobs: dict[str, _Job]) -> None:
+        """Names, directories, catalog.
 
         Raises `ClaimLostError` if a claim has ended meanwhile: a deleter may then be at work on the blob.
         """
-        keys = [object_key(digest) for digest in stored]
         try:
             self._claims.check_standing(stored)
-            for (digest, item), key in zip(stored.items(), keys, strict=True):
-                if item.name and not jobs[digest].adopted:
-                    self._backend.adopt(key, self._staging / item.name)
-                    jobs[digest].adopted = True
-            self._backend.sync(keys)
+            files = {digest: item.path for digest, item in staged.items() if item.path is not None}
+            self._shelf.publish(files, stored)
+            for digest in files:
+                # Several batches may share it.
+                staged[digest].path = None
+            self._hooks.published([digest for digest, item in stored.items() if item.new])
             with self._catalog.transaction():
                 self._claims.check_standing(stored)
                 for item in stored.values():
-                    self._catalog.put(item.digest, size=item.size, stored_size=item.stored_size)
+                    self._catalog.put(
+                        item.digest,
+                        size=item.size,
+                        stored_size=item.stored_size,
+                        held=item.held,
+                        version=item.version,
+                    )
                 self._catalog.set_verified(stored, writer=self._claims.writer)
         finally:
             for digest in stored:
@@ -248,12 +260,12 @@ class Batch:
         if a claim has ended; nothing of the batch may then be relied on.
         """
         stored: dict[str, Stored] = {}
+        staged: dict[str, _Staged] = {}
         failed: dict[str, OcblobError] = {}
         for digest, job in self._jobs.items():
             try:
-                done = job.future.result()
-                if done.durable is not None:
-                    done.durable.result()
+                staged[digest] = job.future.result()
+                done = staged[digest].settled()
                 stored[digest] = replace(done, new=False) if digest in self._shared else done
             except (CellError, StageError, BlobCorruptError) as error:
                 self._writer.forget(digest, job)
@@ -262,20 +274,13 @@ class Batch:
                 self._writer.forget(digest, job)
                 raise
         if stored:
-            self._writer.publish(stored, self._jobs)
+            self._writer.publish(stored, staged, self._jobs)
         return Receipt(self._known | stored, failed)
 
 
-def _fsync(path: Path) -> None:
-    try:
-        fsync_file(path)
-    except OSError as error:
-        raise StoreUnavailableError(f"{path}: {error.strerror}; the batch is given up, no row was changed") from error
-
-
-def _done(stored: Stored) -> Future[Stored]:
-    future: Future[Stored] = Future()
-    future.set_result(stored)
+def _done(staged: _Staged) -> Future[_Staged]:
+    future: Future[_Staged] = Future()
+    future.set_result(staged)
     return future
 
 

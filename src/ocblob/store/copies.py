@@ -1,0 +1,52 @@
+"""Other places that hold the same blobs: declared in the store, opened when they are needed.
+
+A copy is laid out as a store with the same id, so it can itself be opened if the first one is lost.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from ocblob.backends import local_path
+from ocblob.backends.base import Backend
+from ocblob.digest import digest_of
+from ocblob.errors import ObjectNotFoundError, StoreError, StoreFormatError, StoreNotFoundError
+from ocblob.store.layout import COPIES, StoreIdentity, create_identity, get_json, put_json, read_identity
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Another place of a store's blobs."""
+
+    id: str
+    url: str
+    """With its options, never with a secret."""
+    added_at: int
+
+
+def copies_of(backend: Backend) -> Iterator[Copy]:
+    """Every declared copy."""
+    for stat in backend.scan(COPIES):
+        with contextlib.suppress(ObjectNotFoundError):
+            match get_json(backend, stat.key):
+                case {"id": str(key), "url": str(url), "added_at": int(when)}:
+                    yield Copy(key, url, when)
+                case value:
+                    raise StoreFormatError(f"{backend.url}: {stat.key} does not describe a copy: {value}")
+
+
+def declare_copy(backend: Backend, identity: StoreIdentity, url: str, place: Backend) -> Copy:
+    """Make `place` a copy of the store and enter it. Raises `StoreError` if it holds another store."""
+    local = local_path(url)
+    url = url if local is None else str(local.absolute())
+    if place.url == backend.url:
+        raise StoreError(f"{place.url} is the store itself; a copy is another place")
+    with contextlib.suppress(StoreNotFoundError):
+        found = read_identity(place)
+        if found.id != identity.id:
+            raise StoreError(f"{place.url} holds another store ({found.short_id}...)", hint="name an empty place")
+    create_identity(place, identity)
+    copy = Copy(digest_of(url.encode("utf-8", "surrogateescape"))[:16], url, int(time.time()))
+    put_json(backend, f"{COPIES}{copy.id}.json", asdict(copy))
+    return copy

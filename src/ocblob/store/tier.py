@@ -1,0 +1,105 @@
+"""The local tier of a remote store: objects of hot blobs, verified on their way in.
+
+What lies here is never the only witness of a blob: it is read with every check, and may vanish at any time.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from ocblob import codec
+from ocblob.backends.base import Backend
+from ocblob.backends.local import LocalBackend
+from ocblob.errors import BackendError, StoreUnavailableError
+from ocblob.filesystem import create_private, make_private_directory
+from ocblob.store.layout import OBJECTS, STAGING, object_key
+
+SHARE_OF_ONE: Final = 4
+"""A blob larger than this part of the tier is read through, not kept."""
+
+
+class Tier:
+    """Hot objects in one directory. Thread-safe; several processes may share it."""
+
+    def __init__(self, directory: LocalBackend, *, capacity: int, filled: Callable[[str, int], None]) -> None:
+        self.directory = directory
+        self.capacity = capacity
+        """Bytes; 0 keeps nothing."""
+        self._filled = filled
+        self._lock = threading.Lock()
+        self._flights: dict[str, threading.Lock] = {}
+
+    @property
+    def staging(self) -> Path:
+        """Where files are before they are objects."""
+        return self.directory.path(STAGING.rstrip("/"))
+
+    def keeps(self, stored_size: int) -> bool:
+        """Whether an object of this size is kept at all."""
+        return 0 < stored_size <= self.capacity // SHARE_OF_ONE
+
+    @contextlib.contextmanager
+    def flight(self, digest: str) -> Iterator[None]:
+        """One fetch of a digest at a time in this process."""
+        with self._lock:
+            lock = self._flights.setdefault(digest, threading.Lock())
+        with lock:
+            yield
+        with self._lock:
+            self._flights.pop(digest, None)
+
+    def fill(self, digest: str, source: BinaryIO) -> None:
+        """Keep an object that is read from `source`, if all of it is true.
+
+        Raises `BlobCorruptError` if it is not, `StoreUnavailableError` if nothing can be written here.
+        """
+        path = self.staging / f"fetch-{os.urandom(8).hex()}"
+        try:
+            make_private_directory(self.staging)
+            with create_private(path) as file:
+                for _chunk in codec.decode(_Tee(source, file), digest=digest):
+                    pass
+                stored_size = file.tell()
+            # No fsync: after a power cut a damaged file is found by its checks and fetched again.
+            self.directory.adopt(object_key(digest), path)
+        except OSError as error:
+            raise StoreUnavailableError(f"{self.staging}: {error.strerror}") from error
+        finally:
+            path.unlink(missing_ok=True)
+        self._filled(digest, stored_size)
+
+    def drop(self, digest: str) -> None:
+        """Let go of an object; one that is not there, or is held open where that matters, is no error."""
+        with contextlib.suppress(BackendError):
+            self.directory.delete(object_key(digest))
+
+    def objects(self) -> Iterator[tuple[str, int]]:
+        """Digest and bytes of what is kept, in no order."""
+        for stat in self.directory.scan(OBJECTS):
+            digest = "".join(stat.key.split("/")[-2:])
+            yield digest, stat.stored_size
+
+
+class _Tee:
+    """Reads from one file and writes what it read to another."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
+        self._sink = sink
+
+    def read(self, size: int) -> bytes:
+        """As the source does."""
+        data = self._source.read(size)
+        self._sink.write(data)
+        return data
+
+
+def fetch(backend: Backend, key: str, sink: BinaryIO, *, digest: str) -> tuple[int, str]:
+    """Copy an object into a file, verified; returns its stored size and version. Raises as reading does."""
+    with backend.open(key) as source:
+        for _chunk in codec.decode(_Tee(source, sink), digest=digest):
+            pass
+        return sink.tell(), backend.version(source)

@@ -1,0 +1,68 @@
+"""Which places hold a store's blobs, and letting go of local copies that another place holds."""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from ocblob.backends.base import Backend
+from ocblob.errors import BackendError
+from ocblob.store.keepers import Keeper, prove
+from ocblob.store.layout import object_key
+from ocblob.store.nurse import Nurse
+from ocblob.store.reader import Reader
+
+if TYPE_CHECKING:
+    from ocblob.store.blobstore import BlobStore
+
+PROVERS: Final = 8
+LOW_WATER: Final = 0.9
+"""A tier that is over its limit is brought down to this part of it."""
+
+
+def keepers_of(store: "BlobStore") -> list[Keeper]:
+    """The places that may hold a blob when the local tier lets go of it: a remote store itself, else its copies."""
+    if store.remote:
+        return [_keeper("", store.backend, Reader(store.backend, care=Nurse(store) if store.writable else None))]
+    return [_keeper(copy.id, place, Reader(place)) for copy, place in store.copies()]
+
+
+def release(store: "BlobStore", digests: Sequence[str], keepers: Sequence[Keeper]) -> list[str]:
+    """Drop the local copies of blobs that a keeper is proven to hold now; returns whose copies went."""
+    catalog, now = store.catalog, time.time()
+    free = [digest for digest in digests if catalog.claimed_until(digest) <= now]
+    with ThreadPoolExecutor(PROVERS) as pool:
+        proofs = dict(zip(free, pool.map(lambda digest: prove(catalog, keepers, digest), free), strict=True))
+    with catalog.transaction():
+        chosen = [
+            digest
+            for digest, proof in proofs.items()
+            if proof and proof.stands(catalog, digest) and catalog.claimed_until(digest) <= now
+        ]
+        catalog.set_held((digest, 0) for digest in chosen)
+    for digest in chosen:
+        # A file that is held open where that matters stays; a survey finds it again.
+        with contextlib.suppress(BackendError):
+            store.local.delete(object_key(digest))
+    return chosen
+
+
+def trim(store: "BlobStore") -> None:
+    """Bring a remote store's tier down to its capacity, least recently used first."""
+    if store.tier is None:
+        return
+    over = store.catalog.totals().held - store.tier.capacity
+    if over <= 0:
+        return
+    over += int(store.tier.capacity * (1 - LOW_WATER))
+    keepers = keepers_of(store)
+    for page in store.catalog.least_recently_used():
+        dropped = set(release(store, [digest for digest, _held, _used in page], keepers))
+        over -= sum(held for digest, held, _used in page if digest in dropped)
+        if over <= 0:
+            return
+
+
+def _keeper(name: str, backend: Backend, reader: Reader) -> Keeper:
+    return Keeper(name, backend, lambda digest: reader.verify_own(digest, object_key(digest)))

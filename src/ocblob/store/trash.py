@@ -1,0 +1,167 @@
+"""Taking blobs away, step by step: live -> condemned -> deleting -> gone.
+
+Each step is a compare-and-swap in the catalog that a standing claim refuses, and every step may be repeated after a
+crash. An object is only ever *moved* away from where writers look for it; what is removed lies in the trash. So a
+writer that puts a blob anew is safe whatever a deleter, awake or asleep, does afterwards.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from ocblob.backends.base import Backend
+from ocblob.errors import ObjectNotFoundError
+from ocblob.store.catalog import Catalog, State
+from ocblob.store.layout import object_key, put_json, tombstone_key, trash_key
+
+R = TypeVar("R")
+
+BATCH_BLOBS: Final = 500
+"""In one transaction of the catalog."""
+MOVERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object that is to go, as it was listed."""
+
+    digest: str
+    stored_size: int
+    version: str
+    key: str
+    """Where it was listed: live, or in the trash."""
+
+
+class Trash:
+    """The deleter of one store, on one host."""
+
+    def __init__(self, backend: Backend, catalog: Catalog) -> None:
+        self._backend = backend
+        self._catalog = catalog
+
+    def condemn(self, items: Sequence[Item], *, generation: str) -> list[Item]:
+        """Move live blobs to the trash; returns those that are there now, by their new keys.
+
+        A claimed blob stays, and so does one that was put again since it was listed.
+        """
+        condemned = self._change(items, State.LIVE, State.CONDEMNED, generation=generation)
+        targets = [trash_key(generation, item.digest) for item in condemned]
+        moved = self._each(zip(condemned, targets, strict=True), self._moved)
+        kept = [item for item, done in zip(condemned, moved, strict=True) if not done]
+        self._backend.sync([*(item.key for item in condemned), *targets])
+        if kept:
+            self._change(kept, State.CONDEMNED, State.LIVE)
+        return [
+            Item(item.digest, item.stored_size, version, target)
+            for item, target, version in zip(condemned, targets, moved, strict=True)
+            if version is not None
+        ]
+
+    def revive(self, items: Sequence[Item]) -> int:
+        """Bring blobs back from the trash; returns how many. One that is live already stays as it is."""
+        with self._catalog.transaction():
+            # A deleter that has come further than this may go on: the object is not moved back under its hands.
+            back = [item for item in items if self._live_again(item.digest)]
+        moved = self._each(((item, object_key(item.digest)) for item in back), self._brought_back)
+        self._backend.sync(key for item in back for key in (item.key, object_key(item.digest)))
+        return sum(moved)
+
+    def delete(self, items: Sequence[Item], *, also: Callable[[Sequence[str]], None] = lambda _: None) -> list[Item]:
+        """Remove condemned objects for good; returns those that are gone. `also` removes what others hold of them.
+
+        A blob that somebody has claimed or brought back meanwhile stays.
+        """
+        chosen = self._change(items, State.CONDEMNED, State.DELETING)
+        gone = self._each(((item, item.key) for item in chosen), self._removed)
+        self._backend.sync([item.key for item in chosen])
+        removed = [item for item, done in zip(chosen, gone, strict=True) if done]
+        left = {item.digest for item in chosen} - {item.digest for item in removed}
+        with self._catalog.transaction():
+            rows = {item.digest: self._catalog.get(item.digest) for item in chosen}
+            dead = [digest for digest, row in rows.items() if row is not None and row.state is State.DELETING]
+            # Inside the transaction: who puts the blob anew, and trusts a copy elsewhere, waits until it is gone there.
+            also([digest for digest in dead if digest not in left])
+            for digest in dead:
+                if digest in left:
+                    self._catalog.change_state(digest, State.DELETING, State.LIVE)
+                else:
+                    self._catalog.remove(digest)
+        return removed
+
+    def expire(self, items: Sequence[Item], *, generation: str, policy: str, mime: Callable[[Item], str]) -> list[Item]:
+        """Drop referenced blobs for good, their tombstones first; returns those that are gone."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
+        sizes = {item.digest: row.size for item in items if (row := self._catalog.get(item.digest))}
+        condemned = self._change(items, State.LIVE, State.CONDEMNED, generation=generation)
+
+        def bury(item: Item, key: str) -> str:
+            tombstone = {
+                "digest": item.digest,
+                "size": sizes.get(item.digest, 0),
+                "mime": mime(item),
+                "when": now,
+                "policy": policy,
+            }
+            put_json(self._backend, key, tombstone)
+            return key
+
+        self._each(((item, tombstone_key(item.digest)) for item in condemned), bury)
+        targets = [trash_key(generation, item.digest) for item in condemned]
+        moved = self._each(zip(condemned, targets, strict=True), self._moved)
+        self._backend.sync([*(item.key for item in condemned), *targets])
+        in_trash = [
+            Item(item.digest, item.stored_size, version, target)
+            for item, target, version in zip(condemned, targets, moved, strict=True)
+            if version is not None
+        ]
+        gone = self.delete(in_trash)
+        # A tombstone must not stand beside a blob that stayed, though an object would win over it.
+        left = {item.digest for item in condemned} - {item.digest for item in gone}
+        for digest in left:
+            self._backend.delete(tombstone_key(digest))
+        self._change([item for item in condemned if item.digest in left], State.CONDEMNED, State.LIVE)
+        return gone
+
+    def _change(self, items: Sequence[Item], old: State, new: State, *, generation: str = "") -> list[Item]:
+        """Compare and swap in one transaction; those that were `old` and that nobody claims."""
+        now = time.time()
+        with self._catalog.transaction():
+            return [
+                item
+                for item in items
+                if (new is State.LIVE or self._catalog.claimed_until(item.digest) <= now)
+                and self._catalog.change_state(item.digest, old, new, generation=generation)
+            ]
+
+    def _live_again(self, digest: str) -> bool:
+        row = self._catalog.get(digest)
+        if row is None or row.state is State.LIVE:
+            return True
+        return self._catalog.change_state(digest, State.CONDEMNED, State.LIVE)
+
+    def _moved(self, item: Item, target: str) -> str | None:
+        """The version under the new name; None if it is another object by now, or gone."""
+        try:
+            if not self._backend.move(item.key, target, version=item.version):
+                return None
+            return self._backend.stat(target).version
+        except ObjectNotFoundError:
+            return None
+
+    def _brought_back(self, item: Item, live: str) -> bool:
+        with contextlib.suppress(ObjectNotFoundError):
+            self._backend.stat(live)
+            return False
+        return self._moved(item, live) is not None
+
+    def _removed(self, item: Item, key: str) -> bool:
+        return self._backend.delete(key, version=item.version)
+
+    @staticmethod
+    def _each(pairs: Iterable[tuple[Item, str]], act: Callable[[Item, str], R]) -> list[R]:
+        """Several at a time, in order; a remote store answers each in its own time."""
+        with ThreadPoolExecutor(MOVERS) as pool:
+            return list(pool.map(lambda pair: act(*pair), pairs))
