@@ -28,13 +28,13 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
     (3, frozenset({"databases"})),
     (3, frozenset({"hosts"})),
     (4, frozenset({"store"})),
-    (5, frozenset({"batches", "marks", "pass_report", "rewrite", "rows"})),
+    (5, frozenset({"batches", "marks", "pass_report", "published", "rewrite", "rows"})),
     *(
         (VERBS, frozenset({verb}))
-        for verb in ("attachments", "check", "evict", "offload", "prune", "resolver", "restore")
+        for verb in ("attachments", "check", "evict", "inspection", "offload", "prune", "resolver", "restore", "sync")
     ),
     (VERBS, frozenset({"sessions"})),
-    (CONFIG, frozenset({"config", "passes", "report", "status"})),
+    (CONFIG, frozenset({"config", "deletions", "passes", "report", "status", "stores"})),
     (8, frozenset({"cli"})),
     (TOP, frozenset({"__init__", "__main__"})),
 )

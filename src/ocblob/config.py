@@ -1,6 +1,10 @@
-"""Where things are by default, and what the environment says. The only file that reads it."""
+"""Where things are by default, and what the environment and the config file say. The only file that reads them.
+
+An option wins over the environment, the environment over `config.toml`, and that over the default.
+"""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +12,16 @@ from pathlib import Path
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.hosts import opencode
+from ocblob.store.places import CACHE_BYTES, LocalTier, Options
+from ocblob.units import parse_size
 
 DATABASE_VARIABLE = "OCBLOB_DB"
 STORE_VARIABLE = "OCBLOB_STORE"
+CACHE_VARIABLE = "OCBLOB_CACHE_SIZE"
+CONFIG_VARIABLE = "OCBLOB_CONFIG"
+BACKEND_VARIABLES = "OCBLOB_{scheme}_"
+"""`OCBLOB_S3_ENDPOINT_URL` is the option `endpoint_url` of `s3://` URLs."""
+_KEYS = ("store", "cache_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,14 @@ class Place:
     url: str
     source: str
     """`--db`, `OCBLOB_DB`, `default` ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlace(Place):
+    """A store, with what opening it takes."""
+
+    tier: LocalTier
+    options: Options
 
 
 def named_database(option: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -45,15 +64,82 @@ def database_place(option: str | None, environment: Mapping[str, str] = os.envir
     return Place(str(found[0]), "found")
 
 
-def store_place(option: str | None, environment: Mapping[str, str] = os.environ) -> Place:
-    """The store of a command: the option, the environment, or one in the user's data directory."""
+def store_place(
+    option: str | None, *, cache_size: str | None = None, environment: Mapping[str, str] = os.environ
+) -> StorePlace:
+    """The store of a command: the option, the environment, the config file, or one in the user's data directory."""
+    path, settings = config_file(environment)
     if option is not None:
-        return Place(_not_empty(option, "--store"), "--store")
-    if named := environment.get(STORE_VARIABLE):
-        return Place(named, STORE_VARIABLE)
-    import platformdirs  # noqa: PLC0415 - 10 ms that only the default is worth
+        url, source = _not_empty(option, "--store"), "--store"
+    elif named := environment.get(STORE_VARIABLE):
+        url, source = named, STORE_VARIABLE
+    elif "store" in settings:
+        url, source = _text(settings["store"], path, "store"), str(path)
+    else:
+        import platformdirs  # noqa: PLC0415 - 10 ms that only the default is worth
 
-    return Place(str(platformdirs.user_data_path("ocblob", appauthor=False) / "store"), "default")
+        url, source = str(platformdirs.user_data_path("ocblob", appauthor=False) / "store"), "default"
+    size = cache_size or environment.get(CACHE_VARIABLE)
+    if size is None and "cache_size" in settings:
+        size = _text(settings["cache_size"], path, "cache_size")
+    tier = LocalTier(_state_directory(environment) / "stores", CACHE_BYTES if size is None else parse_size(size))
+    return StorePlace(url, source, tier, _options(path, settings, environment))
+
+
+def config_file(environment: Mapping[str, str] = os.environ) -> tuple[Path, dict[str, object]]:
+    """The config file's path and what stands in it; nothing if there is none.
+
+    Raises `UsageError` that names the file and the key for what cannot be meant.
+    """
+    base = environment.get("XDG_CONFIG_HOME")
+    default = (Path(base) if base else Path.home() / ".config") / "ocblob" / "config.toml"
+    named = environment.get(CONFIG_VARIABLE)
+    path = expanded(named) if named else default
+    if not named and not path.is_file():
+        return path, {}
+    import tomllib  # noqa: PLC0415 - only a file that is there is worth it
+
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    for key, value in settings.items():
+        if key not in _KEYS and not isinstance(value, dict):
+            raise UsageError(f"{path}: unknown key {key}", hint=f"known are {', '.join(_KEYS)} and tables such as [s3]")
+    return path, settings
+
+
+def _options(path: Path, settings: Mapping[str, object], environment: Mapping[str, str]) -> Options:
+    """The options of backends: a table a scheme, and variables over it."""
+    options = {
+        scheme.lower(): {key: _text(value, path, f"{scheme}.{key}") for key, value in table.items()}
+        for scheme, table in settings.items()
+        if isinstance(table, dict)
+    }
+    prefix = BACKEND_VARIABLES.format(scheme="S3")
+    for name, value in environment.items():
+        if name.startswith(prefix):
+            options.setdefault("s3", {})[name.removeprefix(prefix).lower()] = value
+    return options
+
+
+def _text(value: object, path: Path, key: str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int):
+        raise UsageError(f"{path}: {key} must be a text or a number")
+    return str(value)
+
+
+def _state_directory(environment: Mapping[str, str]) -> Path:
+    """What belongs to this machine and can be made anew."""
+    if named := environment.get("XDG_STATE_HOME"):
+        return Path(named) / "ocblob"
+    if os.name == "nt" or sys.platform == "darwin":
+        import platformdirs  # noqa: PLC0415 - as above
+
+        return platformdirs.user_state_path("ocblob", appauthor=False)
+    return Path.home() / ".local" / "state" / "ocblob"
 
 
 def _not_empty(text: str, option: str) -> str:
@@ -74,6 +160,11 @@ def database_path(place: Place) -> Path:
 def is_hosts_own(path: Path, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the host app itself opens this database."""
     return opencode.is_own_database(path, environment, Path.home())
+
+
+def prompt_history_files(environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """The files beside the database in which the host app keeps prompts."""
+    return opencode.prompt_history_files(environment, Path.home())
 
 
 def plugin_installed(environment: Mapping[str, str] = os.environ) -> bool:

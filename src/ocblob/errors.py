@@ -10,6 +10,7 @@ OcblobError
 │   ├── StoreNotFoundError      nothing there yet (exit 10)
 │   ├── StoreFormatError        a store or an object written by a version we do not know
 │   ├── StoreLockedError        another process holds the catalog for longer than we wait (exit 11)
+│   ├── DeletionRefusedError    what is still needed cannot be known for sure; nothing was taken away
 │   ├── ClaimLostError          a blob was taken away between its put and the row's swap
 │   └── StageError              what was staged does not read back as what went in
 ├── BackendError                a place for bytes fails
@@ -72,6 +73,10 @@ class StoreFormatError(StoreError):
 
 class StoreLockedError(StoreError):
     """Another process holds the store's catalog for longer than we wait."""
+
+
+class DeletionRefusedError(StoreError):
+    """It cannot be known for sure what is still needed, or too much would go; nothing was taken away."""
 
 
 class ClaimLostError(StoreError):

@@ -13,6 +13,7 @@ from typing import Final
 from ocblob.errors import BackendError, BlobError, UsageError
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
+from ocblob.store.catalog import State
 from ocblob.store.layout import new_generation, object_key
 from ocblob.store.survey import Survey
 from ocblob.store.tiers import LOW_WATER, keepers_of, release
@@ -98,11 +99,10 @@ def plan_evict(survey: Survey, limits: Limits, *, now: float, durable: bool = Fa
     limits.check()
     before = 0 if limits.max_age_s is None else int(now - limits.max_age_s)
     column = "stored_size" if durable else "held"
-    rows = f"SELECT digest, used_at AS key, {column} AS stored_size, version FROM main.blob WHERE state=0 AND {column}>0"
+    blobs = f"SELECT digest, used_at, {column}, version FROM main.blob"
+    rows = f"{blobs} WHERE state={State.LIVE:d} AND {column}>0"
     _count, live = survey.choose("lru", f"{rows} ORDER BY used_at, digest")
-    _count, condemned = survey.choose(
-        "trash", f"SELECT digest, generation, {column}, version FROM main.blob WHERE state IN (1,2) AND {column}>0"
-    )
+    condemned = 0 if durable else survey.choose("trash", f"{blobs} WHERE state<>{State.LIVE:d} AND held>0")[1]
     old = survey.choose("old", f"{rows} AND used_at<:before", {"before": before})
     held = live + condemned
     over = limits.max_size is not None and held > limits.max_size
@@ -110,7 +110,7 @@ def plan_evict(survey: Survey, limits: Limits, *, now: float, durable: bool = Fa
     return EvictPlan(held, target, *old, used_before=before)
 
 
-def apply_evict(
+def apply_evict(  # noqa: PLR0913
     store: BlobStore,
     survey: Survey,
     plan: EvictPlan,
@@ -122,7 +122,7 @@ def apply_evict(
     """Drop local copies that are proven elsewhere; with `expire` last copies too, the least recently used first."""
     begun = time.monotonic()
     report = EvictReport(plan=plan, pruned_size=pruned_size)
-    evictor = _Evictor(store, plan, report, over=plan.over - pruned_size, expire=expire, policy=policy)
+    evictor = _Evictor(store, plan, report, over=plan.over, expire=expire, policy=policy)
     for batch in survey.chosen("lru", batch=BATCH_BLOBS):
         if not evictor.take(batch):
             break

@@ -26,6 +26,7 @@ from ocblob.hosts.detect import profile_of
 from ocblob.offload import OffloadReport, offload, plan_offloads
 from ocblob.restore import RestoreReport, restore
 from ocblob.store import BlobStore
+from ocblob.stores import create_store, open_store
 
 ANNOUNCED_BYTES = 100 * 10**6
 """Room on disk that is worth a word before it is taken."""
@@ -102,7 +103,7 @@ def check_owner(path: Path, ask: Callable[[str], bool]) -> None:
 
 def offload_pass(  # noqa: PLR0913
     place: config.Place,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     tables: tuple[str, ...],
     scope: Callable[[HostProfile], Scope],
@@ -133,7 +134,7 @@ def offload_pass(  # noqa: PLR0913
         if dry_run:
             report = plan_offloads(at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
             return OffloadPass(report, before, before, store_place.url, False, None, "")
-        store, created = BlobStore.create(store_place.url)
+        store, created = create_store(store_place)
         with store:
             if created:
                 say(f"created a blob store at {store.url}")
@@ -158,7 +159,7 @@ def registered_tables(store: BlobStore, path: Path) -> tuple[str, ...]:
 
 def restore_pass(  # noqa: PLR0913
     place: config.Place,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     tables: tuple[str, ...],
     scope: Callable[[HostProfile], Scope],
@@ -169,7 +170,7 @@ def restore_pass(  # noqa: PLR0913
 ) -> RestoreReport:
     """Put payloads back."""
     path = config.database_path(place)
-    with BlobStore.open(store_place.url, read_only=dry_run) as store:
+    with open_store(store_place, read_only=dry_run) as store:
         used = path.is_file() and not dry_run and in_use(path)
         with opened(place, tables=tables, also=registered_tables(store, path), write=not dry_run) as at:
             if not dry_run:

@@ -94,7 +94,7 @@ def status(
         try:
             totals = store.catalog.totals()
         except (StoreError, BackendError) as error:
-            totals = Totals(0, 0, 0)
+            totals = Totals(0, 0, 0, 0, 0)
             unreadable = [f"the store's sizes are not known: {error}"]
         found.store_blobs, found.store_size, found.store_stored_size = (
             totals.blobs,

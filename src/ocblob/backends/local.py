@@ -176,7 +176,7 @@ class LocalBackend:
         """The names in one directory."""
         path = self.path(prefix.rstrip("/"))
         try:
-            return sorted(name for name in os.listdir(path) if not name.startswith("."))
+            return sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
         except FileNotFoundError:
             return []
         except OSError as error:

@@ -11,7 +11,7 @@ from ocblob.cli.options import print_json, standard_options
 from ocblob.digest import is_digest
 from ocblob.errors import UsageError
 from ocblob.scan import find_refs
-from ocblob.store import BlobStore
+from ocblob.stores import open_store
 
 
 @click.command()
@@ -22,7 +22,7 @@ from ocblob.store import BlobStore
 def command(
     blob: str,
     db: str | None,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     output: Path | None,
     force: bool,
@@ -38,7 +38,7 @@ def command(
     if as_json and output is None:
         raise UsageError("--json goes with --output: stdout is where the bytes go")
     digest = _digest(blob)
-    with BlobStore.open(store_place.url) as store:
+    with open_store(store_place) as store:
         if output is not None:
             size = write_whole(output, store.chunks(digest), force=force)
             if as_json:

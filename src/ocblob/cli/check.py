@@ -12,7 +12,7 @@ from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import print_json, print_problems, sayer, standard_options
 from ocblob.errors import DatabaseError, UsageError
 from ocblob.passes import opened, registered_tables
-from ocblob.store import BlobStore
+from ocblob.stores import open_store
 from ocblob.units import format_size
 
 _SHARE = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
@@ -39,7 +39,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> Sha
 @click.pass_context
 def command(
     ctx: click.Context,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     db: str | None,
     share: Share | None,
@@ -58,7 +58,7 @@ def command(
     db = config.named_database(db)
     unreadable: list[str] = []
     changes = rebuild or repair or share is not None
-    with BlobStore.open(store_place.url, read_only=not changes) as store, contextlib.ExitStack() as stack:
+    with open_store(store_place, read_only=not changes) as store, contextlib.ExitStack() as stack:
         if rebuild:
             report = rebuild_catalog(store)
         else:
@@ -86,7 +86,7 @@ def command(
         ctx.exit(EXIT_INCOMPLETE)
 
 
-def _print(store_place: config.Place, report: CheckReport) -> None:
+def _print(store_place: config.StorePlace, report: CheckReport) -> None:
     click.echo(f"check  {store_place.url}")
     click.echo(
         f"  objects   {report.objects:,}, {format_size(report.stored_size)} at rest;"

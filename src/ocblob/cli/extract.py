@@ -10,7 +10,7 @@ from ocblob.attachments import extract
 from ocblob.cli.files import write_whole
 from ocblob.cli.options import print_json, sayer, standard_options, table_option
 from ocblob.passes import opened
-from ocblob.store import BlobStore
+from ocblob.stores import open_store
 from ocblob.units import format_size
 
 
@@ -29,7 +29,7 @@ from ocblob.units import format_size
 def command(
     attachment: str,
     db: str | None,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     output: Path,
     force: bool,
@@ -43,9 +43,7 @@ def command(
     place = config.database_place(db)
     with contextlib.ExitStack() as stack:
         at = stack.enter_context(opened(place, tables=tables))
-        chunks = extract(
-            at.database, lambda: stack.enter_context(BlobStore.open(store_place.url)), at.all_columns, attachment
-        )
+        chunks = extract(at.database, lambda: stack.enter_context(open_store(store_place)), at.all_columns, attachment)
         size = write_whole(output, chunks, force=force)
     if as_json:
         print_json({"file": str(output), "size": size})

@@ -23,7 +23,7 @@ from ocblob.units import format_size
 @standard_options
 def command(
     db: str | None,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     sessions: tuple[str, ...],
     tables: tuple[str, ...],

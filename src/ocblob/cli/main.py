@@ -27,7 +27,20 @@ Exit codes: 0 done, 1 error, 2 usage, 3 finished but incomplete,
 4 size warning (status --check), 10 no store, 11 locked or busy,
 130 interrupted."""
 
-COMMANDS: Final = ("status", "offload", "restore", "put", "cat", "ls", "extract", "check", "vacuum")
+COMMANDS: Final = (
+    "status",
+    "offload",
+    "restore",
+    "put",
+    "cat",
+    "ls",
+    "extract",
+    "check",
+    "evict",
+    "prune",
+    "vacuum",
+    "store",
+)
 """In the order of the help; each is imported when it is asked for."""
 
 

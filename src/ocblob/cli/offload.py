@@ -48,7 +48,7 @@ from ocblob.units import format_size
 def command(
     ctx: click.Context,
     db: str | None,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     min_chars: int,
     min_age: float | None,

@@ -46,9 +46,17 @@ class AgeType(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-def _store(ctx: click.Context, param: click.Parameter, value: str | None) -> config.Place:
-    del ctx, param
-    return config.store_place(value)
+_CACHE_SIZE = "ocblob.cache_size"
+
+
+def _cache_size(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    del param
+    ctx.meta[_CACHE_SIZE] = value
+
+
+def _store(ctx: click.Context, param: click.Parameter, value: str | None) -> config.StorePlace:
+    del param
+    return config.store_place(value, cache_size=ctx.meta.get(_CACHE_SIZE))
 
 
 _db_option = click.option(
@@ -62,6 +70,14 @@ _store_option = click.option(
     callback=_store,
     metavar="PATH_OR_URL",
     help="The blob store (env OCBLOB_STORE; default: in the user data directory).",
+)
+_cache_option = click.option(
+    "--cache-size",
+    is_eager=True,  # the store's place is made of both
+    expose_value=False,
+    callback=_cache_size,
+    metavar="SIZE",
+    help="Hot blobs of a remote store kept here (env OCBLOB_CACHE_SIZE; default: 1GB).",
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, change nothing.")
@@ -78,10 +94,10 @@ session_option = click.option(
 
 
 def standard_options(function: _Function) -> _Function:
-    """What every command takes: --db, --store, --json, -q and -v."""
+    """What every command takes: --db, --store, --cache-size, --json, -q and -v."""
     quiet = click.option("-q", "--quiet", is_flag=True, help="Errors and warnings only.")
     verbose = click.option("-v", "--verbose", is_flag=True, help="Every problem, row by row.")
-    return _db_option(_store_option(_json_option(quiet(verbose(function)))))
+    return _db_option(_store_option(_cache_option(_json_option(quiet(verbose(function))))))
 
 
 def scope_of(

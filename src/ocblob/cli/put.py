@@ -14,7 +14,7 @@ from ocblob.hosts.detect import host_of
 from ocblob.ref import Ref
 from ocblob.rewrite import reference_text
 from ocblob.scan import is_header
-from ocblob.store import BlobStore
+from ocblob.stores import create_store
 
 READ_BYTES = 1 << 20
 
@@ -25,7 +25,7 @@ READ_BYTES = 1 << 20
 @standard_options
 def command(
     file: BinaryIO,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     mime: str | None,
     db: str | None,
@@ -46,7 +46,7 @@ def command(
     if reference_text(kind, Ref("0" * 64, 0)) is None:
         raise UsageError(f"--mime {kind}: no placeholder exists for this image type, so no ref can stand for it")
     database = _registered(db) if db else None
-    store, created = BlobStore.create(store_place.url)
+    store, created = create_store(store_place)
     with store:
         if created:
             sayer(quiet=quiet)(f"created a blob store at {store.url}")

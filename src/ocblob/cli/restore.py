@@ -31,7 +31,7 @@ from ocblob.units import format_size
 def command(
     ctx: click.Context,
     db: str | None,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     sessions: tuple[str, ...],
     tables: tuple[str, ...],

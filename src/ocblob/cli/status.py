@@ -13,7 +13,7 @@ from ocblob.marks import REF_CELL_BYTES_MIN
 from ocblob.offload import MIN_CHARS
 from ocblob.passes import opened
 from ocblob.status import Status, status
-from ocblob.store import BlobStore
+from ocblob.stores import open_store
 from ocblob.units import format_size
 
 
@@ -25,7 +25,7 @@ from ocblob.units import format_size
 def command(
     ctx: click.Context,
     db: str | None,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     tables: tuple[str, ...],
     check_size: bool,
@@ -39,7 +39,7 @@ def command(
         at = stack.enter_context(opened(place, tables=tables))
         store = None
         with contextlib.suppress(StoreNotFoundError):
-            store = stack.enter_context(BlobStore.open(store_place.url))
+            store = stack.enter_context(open_store(store_place))
         progress = stack.enter_context(progress_bar("status", quiet=quiet or as_json))
         report_progress = progress(at.database, at.all_columns, REF_CELL_BYTES_MIN, Scope())
         found = status(at.database, at.profile, store, min_chars=MIN_CHARS, progress=report_progress)

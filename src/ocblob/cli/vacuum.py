@@ -25,7 +25,7 @@ from ocblob.units import format_size
 def command(
     ctx: click.Context,
     db: str | None,
-    store_place: config.Place,
+    store_place: config.StorePlace,
     *,
     in_place: bool,
     swap: bool,

@@ -1,15 +1,28 @@
 """The seam between the verbs and a database: candidates, chunked reads, swap if unchanged."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from ocblob.cells import Column, Scope
 
 READ_BYTES = 256 * 1024
 """A cell is read in pieces of this size."""
+PIECE_BYTES: Final = 1024 * 1024
+"""A piece of a sweep is hardly larger."""
+OVERLAP_BYTES: Final = 1024
+"""Pieces of one text have this much in common: more than a ref's marker takes, however it is encoded."""
+
+
+def overlapping(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in about the same pieces, each with the last `OVERLAP_BYTES` before it in front."""
+    before = b""
+    for chunk in chunks:
+        piece = before + chunk
+        yield piece
+        before = piece[-OVERLAP_BYTES:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +156,17 @@ class Database(Protocol):
 
     def flush(self) -> None:
         """What was committed survives a power cut when this returns. Holds no lock meanwhile."""
+
+    def sweep(self, needles: Sequence[bytes], *, larger_than: int = 0) -> Iterator[bytes]:
+        """Every text and blob of every column of every table, as far as one of the needles is in it.
+
+        It comes in pieces of up to about `PIECE_BYTES`: parts of a cell with `OVERLAP_BYTES` in common, or
+        several cells with NUL bytes between them. Some bytes may come twice. Cells of up to `larger_than` bytes
+        may be left out. All pieces are of one state of the database, and that state survives a power cut.
+        A sweep that ends without an error has seen everything. Raises `DatabaseLockedError` if there was no one
+        state to be had, and `DatabaseError` for whatever cannot be read. Memory: two pieces; where the
+        database cannot read a cell in parts, one such cell.
+        """
 
     def close(self) -> None:
         """Give the database free."""

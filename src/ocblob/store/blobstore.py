@@ -36,7 +36,7 @@ from ocblob.store.reader import Reader
 from ocblob.store.registry import Registry
 from ocblob.store.shelf import LocalShelf, RemoteShelf, Shelf, Stored
 from ocblob.store.stream import BlobStream
-from ocblob.store.tier import Tier
+from ocblob.store.tier import Tier, staged_object
 from ocblob.store.tiers import trim
 from ocblob.store.trash import Trash
 from ocblob.store.writer import Hooks, Writer
@@ -246,12 +246,12 @@ class BlobStore:
     def copies(self) -> tuple[tuple[Copy, Backend], ...]:
         """The other places of its blobs, opened."""
         if self._copies is None:
-            self._copies = tuple((copy, place_of(copy.url, self._options, self._tier_options)) for copy in copies_of(self.backend))
+            self._copies = tuple((copy, self._place(copy.url)) for copy in copies_of(self.backend))
         return self._copies
 
     def add_copy(self, url: str) -> Copy:
         """Declare another place. Raises `StoreError` if it holds another store."""
-        place = place_of(url, self._options, self._tier_options)
+        place = self._place(url)
         if isinstance(place, LocalBackend):
             with contextlib.suppress(StoreNotFoundError):
                 layout.read_identity(place)
@@ -259,10 +259,23 @@ class BlobStore:
             _prepare(place)
         return self._declared(url, place)
 
+    def _place(self, url: str) -> Backend:
+        return place_of(url, self._options, self._tier_options)
+
     def _declared(self, url: str, place: Backend) -> Copy:
         copy = declare_copy(self.backend, self._identity, url, place)
         self._copies = None
         return copy
+
+    def refill(self, place: Backend, digest: str) -> tuple[int, str]:
+        """Put the store's object, verified, into one of its copies; returns stored size and version there.
+
+        Raises `BlobCorruptError`, `ObjectNotFoundError` or `StoreUnavailableError`.
+        """
+        key, staging = layout.object_key(digest), self.local.path(layout.STAGING.rstrip("/"))
+        _make_directory(staging)
+        with staged_object(self.backend, key, staging, digest=digest) as (path, stored_size), path.open("rb") as file:
+            return stored_size, place.put(key, file, size=stored_size)
 
     def forget_elsewhere(self, digests: Sequence[str]) -> None:
         """Remove blobs that are gone from the copies and the tier too; inside a transaction of the catalog.
@@ -373,4 +386,3 @@ def _foreign(root: Path) -> list[str]:
     ours, half_written = {"objects", "staging", layout.CATALOG_FILE}, (".store.json.", "store.json.new-")
     names = (entry.name for entry in root.iterdir())
     return [name for name in names if name not in ours and not name.startswith(half_written)]
-

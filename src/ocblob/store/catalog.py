@@ -215,6 +215,10 @@ class Catalog:
             "UPDATE blob SET held=?2 WHERE digest=?1", [(bytes.fromhex(digest), held) for digest, held in digests]
         )
 
+    def clear_held(self) -> None:
+        """Forget what the local tier has, inside `transaction`: it is counted anew."""
+        self._db.execute("UPDATE blob SET held=0 WHERE held>0")
+
     def remove(self, digest: str) -> None:
         """Forget a blob, inside `transaction`."""
         self._db.execute("DELETE FROM blob WHERE digest=?", (bytes.fromhex(digest),))
@@ -325,7 +329,8 @@ class Catalog:
         after: tuple[int, bytes] = (-1, b"")
         while True:
             with self._lock, _translated(self.path):
-                page = [(str(row[0]).lower(), int(row[1]), int(row[2])) for row in self._db.execute(sql, (State.LIVE, *after))]
+                rows: list[tuple[Any, ...]] = self._db.execute(sql, (State.LIVE, *after)).fetchall()
+            page = [(str(digest).lower(), int(held), int(used_at)) for digest, held, used_at in rows]
             if not page:
                 return
             yield page

@@ -1,14 +1,15 @@
 """What a store does about what its reader finds: notes damage, brings condemned blobs back, heals from a copy."""
 
-import os
+import contextlib
 from typing import TYPE_CHECKING
 
 from ocblob.backends.local import LocalBackend
-from ocblob.filesystem import create_private, fsync_file, make_private_directory
+from ocblob.errors import BlobCorruptError, ObjectNotFoundError, StoreUnavailableError
+from ocblob.filesystem import fsync_file, make_private_directory
 from ocblob.store.catalog import NOTE_TIMEOUT_MS, State
 from ocblob.store.layout import STAGING, object_key
 from ocblob.store.reader import Found
-from ocblob.store.tier import fetch
+from ocblob.store.tier import staged_object
 
 if TYPE_CHECKING:
     from ocblob.store.blobstore import BlobStore
@@ -48,12 +49,8 @@ def heal(store: "BlobStore", digest: str, source: Found) -> None:
     """Copy an object from another place into the store, verified and durable. Raises as reading does."""
     staging = store.local.path(STAGING.rstrip("/"))
     make_private_directory(staging)
-    path = staging / f"heal-{os.urandom(8).hex()}"
-    key = object_key(digest)
-    try:
-        with create_private(path) as file:
-            stored_size, _version = fetch(source.backend, source.key, file, digest=digest)
-        version = ""
+    key, version = object_key(digest), ""
+    with staged_object(source.backend, source.key, staging, digest=digest) as (path, stored_size):
         if isinstance(store.backend, LocalBackend):
             fsync_file(path)
             store.backend.adopt(key, path)
@@ -61,10 +58,18 @@ def heal(store: "BlobStore", digest: str, source: Found) -> None:
         else:
             with path.open("rb") as file:
                 version = store.backend.put(key, file, size=stored_size)
-    finally:
-        path.unlink(missing_ok=True)
     row = store.catalog.get(digest)
     size = row.size if row is not None else store.header(digest).size
     with store.catalog.transaction():
         held = 0 if store.remote else stored_size
         store.catalog.put(digest, size=size, stored_size=stored_size, held=held, version=version)
+
+
+def heal_from_copies(store: "BlobStore", digest: str) -> bool:
+    """Bring a blob that the store lacks, or has only damaged, back from a copy; False if none has a good one."""
+    for _copy, place in store.copies():
+        with contextlib.suppress(BlobCorruptError, ObjectNotFoundError, StoreUnavailableError):
+            with place.open(object_key(digest)) as file:
+                heal(store, digest, Found(place, object_key(digest), file))
+            return True
+    return False

@@ -6,7 +6,7 @@ A survey is taken before the marks: what is put later is not judged by them.
 import contextlib
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,6 +25,28 @@ CREATE TEMP TABLE trash (
     digest BLOB, key TEXT, stored_size INT, version TEXT, condemned_at INT, PRIMARY KEY (digest, key)
 ) WITHOUT ROWID;
 CREATE TEMP TABLE chosen (verb TEXT, digest BLOB, key TEXT, stored_size INT, version TEXT);
+"""
+
+_FREE: Final = "NOT EXISTS (SELECT 1 FROM main.claim c WHERE c.digest=t.digest AND c.until>:now)"
+_NOT_LIVE: Final = "NOT EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest)"
+_NOT_IN_TRASH: Final = "NOT EXISTS (SELECT 1 FROM temp.trash x WHERE x.digest=t.digest)"
+_ENTER: Final = f"""
+INSERT INTO main.blob
+SELECT t.digest, 0, t.stored_size, iif(:remote, 0, t.stored_size), {State.LIVE:d}, :now, :now, '', ''
+FROM temp.live t WHERE NOT EXISTS (SELECT 1 FROM main.blob b WHERE b.digest=t.digest)
+"""
+_CONDEMN: Final = f"""
+INSERT INTO main.blob
+SELECT t.digest, 0, t.stored_size, iif(:remote, 0, t.stored_size), {State.CONDEMNED:d}, :now, :now, '', ''
+FROM temp.trash t WHERE {_NOT_LIVE} AND {_FREE} GROUP BY t.digest
+ON CONFLICT (digest) DO UPDATE SET state={State.CONDEMNED:d}, since=:now
+WHERE state={State.LIVE:d} OR (state={State.DELETING:d} AND since<:now-{STUCK_S})
+"""
+_FORGET_DELETED: Final = f"""
+DELETE FROM main.blob AS t WHERE state={State.DELETING:d} AND since<:now-{STUCK_S} AND {_FREE} AND {_NOT_IN_TRASH}
+"""
+_FORGET_UNKNOWN: Final = f"""
+DELETE FROM main.blob AS t WHERE held=0 AND {_FREE} AND {_NOT_IN_TRASH} AND {_NOT_LIVE}
 """
 
 
@@ -53,33 +75,19 @@ class Survey:
         host's memory of it.
         """
         now = int(time.time())
-        free = "NOT EXISTS (SELECT 1 FROM main.claim c WHERE c.digest=t.digest AND c.until>:now)"
-        condemned = (
-            f"SELECT t.digest, 0, t.stored_size, 0, {State.CONDEMNED:d}, :now, :now, '', '' FROM temp.trash t"
-            f" WHERE NOT EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest) AND {free} GROUP BY t.digest"
-        )
-        statements = [
-            f"INSERT INTO main.blob SELECT l.digest, 0, l.stored_size, iif(:remote, 0, l.stored_size),"
-            f" {State.LIVE:d}, :now, :now, '', '' FROM temp.live l"
-            " WHERE NOT EXISTS (SELECT 1 FROM main.blob b WHERE b.digest=l.digest)",
-            f"INSERT INTO main.blob {condemned} ON CONFLICT (digest) DO UPDATE SET state={State.CONDEMNED:d}, since=:now"
-            f" WHERE state={State.LIVE:d} OR (state={State.DELETING:d} AND since<:now-{STUCK_S})",
-            f"DELETE FROM main.blob AS t WHERE state={State.DELETING:d} AND since<:now-{STUCK_S} AND {free}"
-            " AND NOT EXISTS (SELECT 1 FROM temp.trash x WHERE x.digest=t.digest)",
-        ]
-        if remote:
-            statements.append(
-                f"DELETE FROM main.blob AS t WHERE {free} AND held=0"
-                " AND NOT EXISTS (SELECT 1 FROM temp.trash x WHERE x.digest=t.digest)"
-                " AND NOT EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest)"
+        statements = (
+            (_ENTER, _CONDEMN, _FORGET_DELETED, _FORGET_UNKNOWN)
+            if remote
+            else (
+                _ENTER,
+                _CONDEMN,
+                _FORGET_DELETED,
             )
-        with self._catalog.transaction():
-            pass  # whoever wrote meanwhile has ended: the next statements begin a transaction of their own
+        )
         self.db.execute("BEGIN IMMEDIATE")
         try:
             for statement in statements:
-                names = {"now": now, "remote": remote}
-                self.db.execute(statement, {name: value for name, value in names.items() if f":{name}" in statement})
+                self.db.execute(statement, {"now": now, "remote": remote})
             self.db.execute("COMMIT")
         except BaseException:
             self.db.execute("ROLLBACK")
@@ -96,13 +104,30 @@ class Survey:
 
     def totals(self) -> tuple[int, int]:
         """Bytes of live objects, and of the trash."""
-        ((live, trash),) = self.db.execute(
+        ((live, trash),) = self._rows(
             "SELECT (SELECT coalesce(sum(stored_size),0) FROM temp.live),"
             " (SELECT coalesce(sum(stored_size),0) FROM temp.trash)"
-        ).fetchall()
+        )
         return int(live), int(trash)
 
-    def choose(self, verb: str, select: str, bindings: dict[str, object] | None = None) -> tuple[int, int]:
+    def objects(self, *, after: str = "") -> Iterator[tuple[str, int]]:
+        """Digest and stored size of every live object, ordered, from behind a digest on; a page in memory."""
+        sql = f"SELECT digest, stored_size FROM temp.live WHERE digest>? ORDER BY digest LIMIT {LISTED_ROWS}"
+        last = bytes.fromhex(after)
+        while rows := self._rows(sql, (last,)):
+            for digest, stored_size in rows:
+                yield digest.hex(), int(stored_size)
+            last = rows[-1][0]
+
+    def vouches(self, digest: str, size: int) -> bool:
+        """Whether catalog and listing agree that a blob of this size is live."""
+        sql = (
+            "SELECT 1 FROM main.blob b JOIN temp.live l USING (digest)"
+            f" WHERE digest=? AND b.size=? AND b.stored_size=l.stored_size AND b.state={State.LIVE:d}"
+        )
+        return self.db.execute(sql, (bytes.fromhex(digest), size)).get is not None
+
+    def choose(self, verb: str, select: str, bindings: Mapping[str, int] | None = None) -> tuple[int, int]:
         """Note what a plan chose for a verb; returns how many, and their bytes.
 
         `select` gives digest, key, stored_size and version.
@@ -110,7 +135,7 @@ class Survey:
         self.db.execute("DELETE FROM temp.chosen WHERE verb=?", (verb,))
         self.db.execute(f"INSERT INTO temp.chosen SELECT '{verb}', * FROM ({select})", bindings or {})
         sql = "SELECT count(*), coalesce(sum(stored_size),0) FROM temp.chosen WHERE verb=?"
-        ((count, size),) = self.db.execute(sql, (verb,)).fetchall()
+        ((count, size),) = self._rows(sql, (verb,))
         return int(count), int(size)
 
     def chosen(self, verb: str, *, batch: int) -> Iterator[list[Item]]:
@@ -120,7 +145,7 @@ class Survey:
             f" WHERE verb=? AND rowid>? ORDER BY rowid LIMIT {batch}"
         )
         after = -1
-        while rows := self.db.execute(sql, (verb, after)).fetchall():
+        while rows := self._rows(sql, (verb, after)):
             yield [Item(str(row[1]).lower(), int(row[3]), str(row[4]), str(row[2])) for row in rows]
             after = int(rows[-1][0])
 
@@ -133,6 +158,9 @@ class Survey:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+    def _rows(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        return self.db.execute(sql, bindings).fetchall()
 
     def _insert(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         self.db.execute("BEGIN")

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from ocblob import codec
 from ocblob.backends.base import Backend
@@ -60,7 +60,7 @@ class Tier:
         try:
             make_private_directory(self.staging)
             with create_private(path) as file:
-                for _chunk in codec.decode(_Tee(source, file), digest=digest):
+                for _chunk in codec.decode(_tee(source, file), digest=digest):
                     pass
                 stored_size = file.tell()
             # No fsync: after a power cut a damaged file is found by its checks and fetched again.
@@ -83,6 +83,10 @@ class Tier:
             yield digest, stat.stored_size
 
 
+def _tee(source: BinaryIO, sink: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", _Tee(source, sink))
+
+
 class _Tee:
     """Reads from one file and writes what it read to another."""
 
@@ -97,9 +101,20 @@ class _Tee:
         return data
 
 
-def fetch(backend: Backend, key: str, sink: BinaryIO, *, digest: str) -> tuple[int, str]:
-    """Copy an object into a file, verified; returns its stored size and version. Raises as reading does."""
-    with backend.open(key) as source:
-        for _chunk in codec.decode(_Tee(source, sink), digest=digest):
-            pass
-        return sink.tell(), backend.version(source)
+@contextlib.contextmanager
+def staged_object(backend: Backend, key: str, staging: Path, *, digest: str) -> Iterator[tuple[Path, int]]:
+    """An object as a verified file in `staging`, with its size; the file goes unless it was given another name.
+
+    Raises as reading does, and `StoreUnavailableError` if nothing can be written.
+    """
+    path = staging / f"copy-{os.urandom(8).hex()}"
+    try:
+        with backend.open(key) as source, create_private(path) as file:
+            for _chunk in codec.decode(_tee(source, file), digest=digest):
+                pass
+            stored_size = file.tell()
+        yield path, stored_size
+    except OSError as error:
+        raise StoreUnavailableError(f"{staging}: {error.strerror}") from error
+    finally:
+        path.unlink(missing_ok=True)

@@ -111,9 +111,7 @@ class Writer:
         shared: set[str] = set()
         for digest, claimed in self._claims.claim(by_digest).items():
             if claimed.verified and (row := claimed.row) is not None:
-                known[digest] = Stored(
-                    digest, row.size, row.stored_size, new=False, held=row.held, version=row.version
-                )
+                known[digest] = Stored(digest, row.size, row.stored_size, new=False, held=row.held, version=row.version)
             elif job := self._inflight.get(digest):
                 jobs[digest] = job
                 shared.add(digest)

@@ -15,6 +15,7 @@ from ocblob.databases.sqlite.connection import Reading, check_encoding, check_fi
 from ocblob.databases.sqlite.reading import SQLiteCells
 from ocblob.databases.sqlite.schema import Schema
 from ocblob.databases.sqlite.swapping import TEXT_OR_BLOB, Swapper
+from ocblob.databases.sqlite.sweep import sweep
 from ocblob.errors import DatabaseUnsupportedError
 
 PAGE_ROWS: Final = 500
@@ -164,6 +165,10 @@ class SQLiteDatabase:
     def flush(self) -> None:
         """See `Database`."""
         self._writer.flush()
+
+    def sweep(self, needles: Sequence[bytes], *, larger_than: int = 0) -> Iterator[bytes]:
+        """See `Database`; on a connection of its own."""
+        return sweep(self.path, needles, larger_than=larger_than)
 
     def _candidates(self, column: Column, scope: Scope) -> tuple[str, dict[str, object]]:
         where, bindings = self._where(column, scope)

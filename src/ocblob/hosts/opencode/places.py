@@ -10,6 +10,7 @@ from typing import Final
 
 _DATABASE_NAME = re.compile(r"opencode(-[A-Za-z0-9._-]+)?\.db")
 _PLUGIN_FILE: Final = "ocblob.js"
+_PROMPT_FILES: Final = ("prompt-history.jsonl", "prompt-stash.jsonl")
 
 
 def database_candidates(environment: Mapping[str, str], home: Path) -> list[Path]:
@@ -31,6 +32,22 @@ def is_own_database(path: Path, environment: Mapping[str, str], home: Path) -> b
     if any(candidate.resolve() == resolved for candidate in database_candidates(environment, home)):
         return True
     return resolved.parent.name == "opencode" and _DATABASE_NAME.fullmatch(resolved.name) is not None
+
+
+def prompt_history_files(environment: Mapping[str, str], home: Path) -> list[Path]:
+    """Where OpenCode keeps prompts, with refs in what was pasted. Left out is only what is surely not there."""
+    directory = _directory(environment, home, "XDG_STATE_HOME", ".local/state")
+    return [path for name in _PROMPT_FILES if not _is_missing(path := directory / name)]
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False  # nobody can say; whoever reads it will
+    return False
 
 
 def plugin_installed(environment: Mapping[str, str], home: Path) -> bool:

@@ -5,7 +5,6 @@ passed over.
 """
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,12 +13,10 @@ from typing import Final
 
 from ocblob.backends.base import Backend, ObjectStat
 from ocblob.errors import BackendError, BlobCorruptError, BlobError, ObjectNotFoundError, StoreError
-from ocblob.filesystem import create_private, make_private_directory
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
 from ocblob.store.copies import Copy
-from ocblob.store.layout import DATABASES, OBJECTS, PINS, STAGING, digest_of_key, object_key
-from ocblob.store.tier import fetch
+from ocblob.store.layout import DATABASES, OBJECTS, PINS, digest_of_key, object_key
 
 WORKERS: Final = 8
 NOTED_BLOBS: Final = 200
@@ -109,23 +106,14 @@ def _copy_object(store: BlobStore, copy: Copy, place: Backend, digest: str) -> t
         stat = place.stat(key)
         if stat.version and (stat.stored_size, stat.version) == store.catalog.copy_version(digest, copy.id):
             return None
-    path = store.local.path(STAGING.rstrip("/")) / f"copy-{os.urandom(8).hex()}"
-    make_private_directory(path.parent)
     try:
-        with create_private(path) as file:
-            try:
-                stored_size, _version = fetch(store.backend, key, file, digest=digest)
-            except BlobCorruptError:
-                # The copy may have a good one, which then comes to the store: the reader sees to that.
-                store.reader.verify(digest)
-                raise
-            except ObjectNotFoundError:
-                return None  # pruned meanwhile
-            file.seek(0)
-            version = place.put(key, file, size=stored_size)
-    finally:
-        path.unlink(missing_ok=True)
-    return digest, stored_size, version
+        return (digest, *store.refill(place, digest))
+    except BlobCorruptError:
+        # The copy may have a good one, which then comes to the store: the reader sees to that.
+        store.reader.verify(digest)
+        raise
+    except ObjectNotFoundError:
+        return None  # pruned meanwhile
 
 
 def _note(store: BlobStore, copy: Copy, done: list[tuple[str, int, str]]) -> None:

@@ -1,0 +1,203 @@
+"""Passes that take blobs away: everything registered is marked first, and any doubt ends them."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ocblob import config
+from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.errors import DatabaseError, DeletionRefusedError, UsageError
+from ocblob.evict import EvictReport, Limits, apply_evict, plan_evict
+from ocblob.marks import Marks, mark, mark_file
+from ocblob.passes import Say
+from ocblob.prune import GRACE_S, PrunePlan, PruneReport, apply_prune, check_grace, plan_prune
+from ocblob.published import publish, read_published
+from ocblob.store import BlobStore
+from ocblob.store.layout import generation_time
+from ocblob.store.registry import RegisteredDatabase
+from ocblob.store.survey import Survey
+from ocblob.stores import open_store
+from ocblob.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePass:
+    """What a prune did, or would do."""
+
+    plan: PrunePlan
+    report: PruneReport | None
+    """None for a dry run."""
+    databases: int
+    refs: int
+    """Occurrences of refs that the marks found; some are counted twice."""
+    marks_elapsed_s: float
+    list_elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EvictPass:
+    """What an eviction did, or would do."""
+
+    report: EvictReport
+    prune_skipped: str
+    """Why unreferenced blobs were not looked for, if some may have been due."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    databases: int
+    refs: int
+    judged_at: float
+    """Since then nothing that is named anew can lie in the trash unseen; seconds since the epoch."""
+    elapsed_s: float
+
+
+def prune_pass(
+    place: config.StorePlace,
+    *,
+    grace_s: float = GRACE_S,
+    force: bool = False,
+    dry_run: bool = False,
+    say: Say = lambda _: None,
+) -> PrunePass:
+    """Set unreferenced blobs aside, and delete those whose grace is over.
+
+    Raises `DeletionRefusedError` if a registered database cannot be read, if none is registered, or, without `force`,
+    if more than a tenth of the bytes would go.
+    """
+    check_grace(grace_s)
+    with open_store(place, read_only=dry_run) as store, _surveyed(store, dry_run=dry_run) as (survey, now, listed_s):
+        with contextlib.closing(Marks()) as marks:
+            marked = mark_everything(store, marks, now=now, grace_s=grace_s, dry_run=dry_run, say=say)
+            plan = plan_prune(survey, marks.path, now=marked.judged_at, grace_s=grace_s)
+        if plan.large and not force and not dry_run:
+            raise DeletionRefusedError(
+                f"{plan.condemned} blobs ({format_size(plan.condemned_size)}) would be set aside and {plan.deleted}"
+                f" ({format_size(plan.deleted_size)}) deleted: more than a tenth of the store; nothing was changed",
+                hint="look at `ocblob prune --dry-run`, then say --force",
+            )
+        report = None if dry_run else apply_prune(store, survey, plan)
+        return PrunePass(plan, report, marked.databases, marked.refs, marked.elapsed_s, listed_s)
+
+
+def evict_pass(  # noqa: PLR0913
+    place: config.StorePlace,
+    limits: Limits,
+    *,
+    grace_s: float = GRACE_S,
+    expire: bool = False,
+    dry_run: bool = False,
+    say: Say = lambda _: None,
+) -> EvictPass:
+    """Bring the local tier below its limits. Raises `UsageError` for limits that cannot be meant."""
+    limits.check()
+    pruned, skipped = 0, ""
+    with open_store(place, read_only=dry_run) as store:
+        if _anything_due(store, grace_s):
+            try:
+                pruned = _prune_due(store, grace_s=grace_s, dry_run=dry_run, say=say)
+            except (DeletionRefusedError, DatabaseError) as error:
+                skipped = f"unreferenced blobs are not deleted: {error}"
+        if expire and store.remote and not dry_run:
+            store.begin_deletions()
+        with Survey(store.catalog) as survey:
+            plan = plan_evict(survey, limits, now=time.time(), durable=expire and store.remote)
+            if dry_run:
+                return EvictPass(EvictReport(plan=plan, pruned_size=pruned), skipped)
+            report = apply_evict(store, survey, plan, pruned_size=pruned, expire=expire, policy=_policy(limits))
+    return EvictPass(report, skipped)
+
+
+def mark_everything(  # noqa: PLR0913
+    store: BlobStore, marks: Marks, *, now: float, grace_s: float, dry_run: bool, say: Say
+) -> _Marked:
+    """Every digest that a registered database, a prompt-history file or a pin names.
+
+    Raises `DeletionRefusedError` if one of them cannot be read now: what it names cannot be known.
+    """
+    begun = time.monotonic()
+    entries = list(store.registry.databases())
+    if not entries:
+        raise DeletionRefusedError(
+            f"no database is registered with {store.url}, so nothing is known to be unreferenced",
+            hint="`ocblob offload` and `ocblob restore` register theirs",
+        )
+    marks.add_digests(bytes.fromhex(pin.digest) for pin in store.registry.pins())
+    refs, judged_at = 0, now
+    # Its own databases first: another machine that waits for our marks gets them, whatever happens then.
+    for entry in sorted(entries, key=lambda entry: not store.registry.is_here(entry)):
+        if store.registry.is_here(entry):
+            refs += _mark_here(store, entry, marks, now=now, dry_run=dry_run)
+        else:
+            judged_at = min(judged_at, _mark_elsewhere(store, entry, marks, now=now, grace_s=grace_s))
+    if any(entry.host == "opencode" and store.registry.is_here(entry) for entry in entries):
+        refs += sum(mark_file(marks, path) for path in config.prompt_history_files())
+    elapsed = time.monotonic() - begun
+    if elapsed > 1:
+        say(f"marked {refs} refs in {len(entries)} database(s) in {elapsed:.1f} s")
+    return _Marked(len(entries), refs, judged_at, elapsed)
+
+
+def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now: float, dry_run: bool) -> int:
+    try:
+        with SQLiteDatabase(config.database_path(config.Place(entry.url, "registered")), read_only=True) as database:
+            if not entry.machine or dry_run:
+                return mark(marks, database)
+            with contextlib.closing(Marks()) as own:
+                refs = mark(own, database)
+                publish(store.backend, entry.id, own, taken_at=now)
+                marks.add_digests(own.digests())
+                return refs
+    except (DatabaseError, UsageError) as error:
+        raise _refusal(entry, str(error)) from error
+
+
+def _mark_elsewhere(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now: float, grace_s: float) -> float:
+    """When the machine of a database has last said what it names."""
+    found = read_published(store.backend, entry.id, marks)
+    if found is None or now - found.taken_at > grace_s:
+        said = "has not said yet" if found is None else "has not said for too long"
+        raise _refusal(entry, f"it is on {entry.machine_name or entry.machine}, which {said} what it names")
+    return found.taken_at
+
+
+def _refusal(entry: RegisteredDatabase, why: str) -> DeletionRefusedError:
+    elsewhere = f"`ocblob prune` there, or `ocblob store forget-db {entry.id}` if it is gone for good"
+    return DeletionRefusedError(
+        f"nothing was deleted: the registered database {entry.url} cannot be read: {why}", hint=elsewhere
+    )
+
+
+@contextlib.contextmanager
+def _surveyed(store: BlobStore, *, dry_run: bool) -> Iterator[tuple[Survey, float, float]]:
+    now = time.time() if dry_run else store.begin_deletions()
+    begun = time.monotonic()
+    with Survey(store.catalog) as survey:
+        survey.take(store.backend)
+        if not dry_run:
+            survey.reconcile(remote=store.remote)
+        yield survey, now, time.monotonic() - begun
+
+
+def _anything_due(store: BlobStore, grace_s: float) -> bool:
+    times = (generation_time(generation) for generation in store.reader.generations())
+    return any(begun is not None and begun <= time.time() - grace_s for begun in times)
+
+
+def _prune_due(store: BlobStore, *, grace_s: float, dry_run: bool, say: Say) -> int:
+    with _surveyed(store, dry_run=dry_run) as (survey, now, _), contextlib.closing(Marks()) as marks:
+        marked = mark_everything(store, marks, now=now, grace_s=grace_s, dry_run=dry_run, say=say)
+        plan = plan_prune(survey, marks.path, now=marked.judged_at, grace_s=grace_s)
+        if dry_run:
+            return plan.deleted_size
+        return apply_prune(store, survey, plan, condemn=False).deleted_size
+
+
+def _policy(limits: Limits) -> str:
+    words = []
+    if limits.max_size is not None:
+        words.append(f"--max-size {format_size(limits.max_size)}")
+    if limits.max_age_s is not None:
+        words.append(f"--max-age {limits.max_age_s / 86400:.3g}d")
+    return f"evict --expire {' '.join(words)}"
