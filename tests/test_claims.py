@@ -1,5 +1,4 @@
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -9,17 +8,18 @@ import pytest
 from ocblob import BlobStore
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.digest import digest_of
-from ocblob.errors import ClaimLostError, StoreUnavailableError
+from ocblob.errors import ClaimLostError
 from ocblob.offload import offload
-from ocblob.store import claims
 from ocblob.store.catalog import State
-from ocblob.store.claims import Claims, begin_delete, condemn, finish_delete
+from ocblob.store.claims import Claims
+from ocblob.store.layout import new_generation
+from ocblob.store.trash import Item
 from ocblob.store.writer import Batch, Receipt, Wanted, Writer
 from samples import BODY, EVERYTHING, bodies, cell, make_database, object_path, payload, unresolved
 
 DATA = payload(20_000)
 DIGEST = digest_of(DATA)
-GENERATION = "20260105-000000"
+GENERATION = new_generation(1_767_571_200)
 
 
 @pytest.fixture
@@ -56,20 +56,23 @@ def root(store: BlobStore) -> Path:
     return Path(store.url)
 
 
-def to_trash(store: BlobStore) -> None:
+def listed(store: BlobStore) -> Item:
+    """The blob as a deleter lists it."""
+    key = store.reader.find(DIGEST)
+    assert key is not None
+    stat = store.backend.stat(key)
+    return Item(DIGEST, stat.stored_size, stat.version, key)
+
+
+def to_trash(store: BlobStore) -> list[Item]:
     """Condemn the blob, as a prune does it."""
-    assert condemn(store.catalog, DIGEST, generation=GENERATION)
-    target = root(store) / "trash" / GENERATION / DIGEST[:2] / DIGEST[2:]
-    target.parent.mkdir(parents=True)
-    object_path(root(store), DIGEST).rename(target)
+    return store.trash().condemn([listed(store)], generation=GENERATION)
 
 
 def delete(store: BlobStore) -> None:
     """Condemn and delete the blob without any grace."""
-    assert condemn(store.catalog, DIGEST, generation=GENERATION)
-    assert begin_delete(store.catalog, DIGEST)
-    object_path(root(store), DIGEST).unlink()
-    finish_delete(store.catalog, DIGEST)
+    condemned = to_trash(store)
+    assert condemned == store.trash().delete(condemned)
 
 
 def wanted() -> Wanted:
@@ -77,59 +80,18 @@ def wanted() -> Wanted:
     return Wanted(DIGEST, len(DATA), lambda: iter([DATA]))
 
 
-@pytest.mark.parametrize("claimed", ["no", "ended", "standing"])
-@pytest.mark.parametrize("old", [*State, None])
-@pytest.mark.parametrize(
-    ("step", "allowed_from", "leads_to"),
-    [
-        (lambda store: condemn(store.catalog, DIGEST, generation=GENERATION), State.LIVE, State.CONDEMNED),
-        (lambda store: begin_delete(store.catalog, DIGEST), State.CONDEMNED, State.DELETING),
-    ],
-    ids=["condemn", "begin_delete"],
-)
-def test_a_deleter_takes_one_step_at_a_time(
-    store: BlobStore,
-    step: Callable[[BlobStore], bool],
-    allowed_from: State,
-    leads_to: State,
-    old: State | None,
-    claimed: str,
-) -> None:
-    """Each step starts from one state only, and a standing claim of any writer refuses it."""
-    set_state(store, old)
-    if claimed != "no":
-        with store.catalog.transaction():
-            until = int(time.time()) + (1000 if claimed == "standing" else -1)
-            store.catalog.set_claims([DIGEST], writer="somebody", until=until)
-    expected = old is allowed_from and claimed != "standing"
-
-    done = step(store)
-
-    assert expected == done
-    assert (leads_to if expected else old) == state(store)
-
-
-@pytest.mark.parametrize("old", [*State, None])
-def test_only_a_blob_that_is_being_deleted_is_forgotten(store: BlobStore, old: State | None) -> None:
-    """The end of a deletion removes the blob, unless somebody has put it again meanwhile."""
-    set_state(store, old)
-
-    finish_delete(store.catalog, DIGEST)
-
-    assert (None if old is State.DELETING else old) == state(store)
-
-
 @pytest.mark.parametrize(
     ("old", "expected"),
     [
         (State.LIVE, State.LIVE),
         (State.CONDEMNED, State.LIVE),
+        (State.DELETING, State.LIVE),
         (State.CORRUPT, State.CORRUPT),
         (None, None),
     ],
 )
-def test_a_claim_brings_condemned_blobs_back(store: BlobStore, old: State | None, expected: State | None) -> None:
-    """Claiming revives a condemned blob and leaves any other as it is."""
+def test_a_claim_brings_blobs_back_from_a_deleter(store: BlobStore, old: State | None, expected: State | None) -> None:
+    """Claiming makes a condemned or half deleted blob live again, to be looked at anew; any other stays as it is."""
     set_state(store, old)
 
     claimed = Claims(store.catalog).claim([DIGEST])
@@ -137,32 +99,6 @@ def test_a_claim_brings_condemned_blobs_back(store: BlobStore, old: State | None
     assert expected == state(store)
     assert not claimed[DIGEST].verified
     assert time.time() < store.catalog.claimed_until(DIGEST)
-
-
-def test_a_claim_waits_for_a_deletion(store: BlobStore) -> None:
-    """While a blob is being deleted a claim on it waits; afterwards the blob is not there."""
-    set_state(store, State.CONDEMNED)
-    assert begin_delete(store.catalog, DIGEST)
-    timer = threading.Timer(0.2, lambda: finish_delete(store.catalog, DIGEST))
-    timer.start()
-
-    claimed = Claims(store.catalog).claim([DIGEST])
-
-    timer.join()
-    assert claimed[DIGEST].row is None
-
-
-def test_a_deletion_that_never_ends_is_an_error(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim does not wait for ever: the error says how to get on, and no claim is left."""
-    set_state(store, State.CONDEMNED)
-    assert begin_delete(store.catalog, DIGEST)
-    monkeypatch.setattr(claims, "DELETING_WAIT_S", 0.1)
-
-    with pytest.raises(StoreUnavailableError, match="being deleted") as caught:
-        Claims(store.catalog).claim([DIGEST])
-
-    assert "--rebuild-catalog" in caught.value.hint
-    assert 0 == store.catalog.claimed_until(DIGEST)
 
 
 def test_a_standing_claim_is_confirmed(store: BlobStore) -> None:
@@ -211,11 +147,11 @@ def test_a_released_claim_lets_deleters_go_on(store: BlobStore) -> None:
     one.claim([DIGEST])
     other.claim([DIGEST])
     one.release()
-    refused = not condemn(store.catalog, DIGEST, generation=GENERATION)
+    refused = not to_trash(store)
     other.release()
 
     assert refused
-    assert condemn(store.catalog, DIGEST, generation=GENERATION)
+    assert [DIGEST] == [item.digest for item in to_trash(store)]
 
 
 def test_a_put_takes_a_blob_out_of_the_trash(store: BlobStore) -> None:
@@ -231,21 +167,26 @@ def test_a_put_takes_a_blob_out_of_the_trash(store: BlobStore) -> None:
     assert DATA == store.read(DIGEST)
 
 
-def test_a_put_waits_for_a_deletion_and_starts_afresh(store: BlobStore) -> None:
-    """A blob that is put while it is being deleted is there when the put returns."""
-    to_trash(store)
-    assert begin_delete(store.catalog, DIGEST)
+@pytest.mark.parametrize("removed", ["before", "after"])
+def test_a_put_during_a_deletion_starts_afresh(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch, removed: str
+) -> None:
+    """A blob that is put while a deleter is at its object stays, whoever is first there."""
+    condemned = to_trash(store)
+    trash = store.trash()
+    real = trash._removed
+    puts: list[bool] = []
 
-    def finish() -> None:
-        (root(store) / "trash" / GENERATION / DIGEST[:2] / DIGEST[2:]).unlink()
-        finish_delete(store.catalog, DIGEST)
+    def remove(item: Item, key: str) -> bool:
+        if removed == "before":
+            assert real(item, key)
+        puts.append(store.put([DATA]).new)
+        return removed == "before" or real(item, key)
 
-    timer = threading.Timer(0.2, finish)
-    timer.start()
-    stored = store.put([DATA])
-    timer.join()
+    monkeypatch.setattr(trash, "_removed", remove)
+    gone = trash.delete(condemned)
 
-    assert stored.new
+    assert ([removed == "before"], []) == (puts, gone)
     assert State.LIVE is state(store)
     assert DATA == store.read(DIGEST)
 
@@ -256,13 +197,12 @@ def test_a_writer_that_slept_does_not_undo_a_deletion(store: BlobStore) -> None:
         batch = writer.begin([wanted()])
         writer.settle()
         expire_claims(store)
-        assert condemn(store.catalog, DIGEST, generation=GENERATION)
-        assert begin_delete(store.catalog, DIGEST)
+        set_state(store, State.CONDEMNED)
 
         with pytest.raises(ClaimLostError):
             confirmed(writer, batch)
 
-        assert State.DELETING is state(store)
+        assert State.CONDEMNED is state(store)
 
 
 def test_a_batch_that_lost_its_claim_can_be_done_again(store: BlobStore) -> None:

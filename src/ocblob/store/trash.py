@@ -89,7 +89,8 @@ class Trash:
                     self._catalog.change_state(digest, State.DELETING, State.LIVE)
                 else:
                     self._catalog.remove(digest)
-        return removed
+        # One that was put anew meanwhile has lost an object here, and is not gone.
+        return [item for item in removed if item.digest in dead and item.digest not in left]
 
     def expire(self, items: Sequence[Item], *, generation: str, policy: str, mime: Callable[[Item], str]) -> list[Item]:
         """Drop referenced blobs for good, their tombstones first; returns those that are gone."""
