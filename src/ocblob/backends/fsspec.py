@@ -26,6 +26,8 @@ LOCKS: Final = 64
 
 RENAMING: Final = frozenset({"arrow_hdfs", "file", "ftp", "hdfs", "local", "sftp", "smb", "ssh", "webdav", "webhdfs"})
 """Real file systems: a half-written file shows, so objects are written under another name; a rename is one step."""
+FINISHING: Final = frozenset({"abfs", "adl", "az", "gcs", "gs", "oci", "oss"})
+"""Places where a stream becomes an object when it is closed, and not before."""
 COPYING: Final = frozenset({"gcs", "gs", "memory"})
 """Places whose copy is complete when the call returns; elsewhere the bytes of a moved object pass through here."""
 PACKAGES: Final = {
@@ -61,6 +63,7 @@ class FsspecBackend:
         self._fs, root = _driver(scheme, url, options or {}, self._url)
         self._root = str(root).rstrip("/")
         self._renames = scheme in RENAMING
+        self._finishes = scheme in FINISHING
         self._copies = scheme in COPYING
         self._races = [threading.Lock() for _ in range(LOCKS)]
 
@@ -70,16 +73,16 @@ class FsspecBackend:
         return self._url
 
     def put(self, key: str, data: BinaryIO, *, size: int) -> str:
-        """Under another name and a rename, in one call, or as a stream: what the place can do whole."""
+        """In one call, as a stream, or under another name and a rename: what the place can do whole."""
         source = Source(data, size, self._place(key))
         path = self._path(key)
-        if self._renames:
-            self._put_beside(key, source)
-        elif size <= WHOLE_BYTES:
+        if size <= WHOLE_BYTES and not self._renames:
             body = b"".join(source.pieces(PIECE_BYTES))
             self._call(key, self._fs.pipe_file, path, body)
-        else:
+        elif self._finishes:
             self._write(key, path, source)
+        else:
+            self._put_beside(key, source)
         found = self._info(key)
         if size_of(found) != size:
             raise StoreUnavailableError(f"{self._place(key)}: {size_of(found)} of {size} bytes arrived")
@@ -192,7 +195,7 @@ class FsspecBackend:
             return
         for found in entries:
             name = str(found["name"]).rstrip("/")
-            hidden = self._renames and name.rpartition("/")[2].startswith(".")
+            hidden = name.rpartition("/")[2].startswith(".")
             # What is listed for a file, or an object that stands for the directory, is the thing itself.
             if not hidden and name.endswith(f"{directory.lstrip('/')}/{name.rpartition('/')[2]}"):
                 yield name.rpartition("/")[2], found
@@ -231,7 +234,7 @@ class FsspecBackend:
             for piece in source.pieces(PIECE_BYTES):
                 self._call(key, file.write, piece)
         except BaseException:
-            _discard(file, close=self._renames)
+            _discard(file, close=not self._finishes)
             raise
         self._call(key, file.close)
 
