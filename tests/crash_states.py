@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
-from crash_record import (
+from crash_operations import (
     ROOT,
     VOLATILE,
     Enter,

@@ -19,9 +19,11 @@ from crash_breaks import (
     no_fsync_of_the_swap,
     registered_last,
 )
-from crash_record import Enter, Leave, Mark, Operation, Recording, Sync, Truncate, Work, need_strace, read_tree, record
+from crash_operations import Enter, Leave, Mark, Operation, Recording, Sync, Truncate, read_tree
+from crash_record import Work, record
 from crash_scenes import SCENES, Rows, Scene, examine, lay_out, original_rows
 from crash_states import State, kind_of, later, sample, states, without
+from crash_strace import need_strace
 
 STATES = int(os.environ.get("OCBLOB_TEST_CRASH_STATES", "120"))
 """States that are looked at for each scene and each left-out step; 100000 looks at all."""
