@@ -38,7 +38,9 @@ SEPARATOR: Final = bytes(8)
 
 def sweep(path: Path, needles: Sequence[bytes], *, larger_than: int) -> Iterator[bytes]:
     """See `Database.sweep`."""
-    with contextlib.closing(connect(path, read_only=True)) as db, translated(path):
+    with translated(path), contextlib.ExitStack() as stack:
+        db = connect(path, read_only=True)
+        stack.callback(db.close, True)  # an open cursor would raise its error once more
         # A page whose cells lie outside of it is damaged; without this it may pass for one with fewer rows.
         db.execute("PRAGMA cell_size_check=ON").fetchall()
         for _ in range(SNAPSHOT_TRIES):
@@ -272,12 +274,14 @@ class _Snapshot:
             until = time.monotonic() + LOCK_S
             with self._open(cell) as blob:
                 blob.seek(min(start, blob.length()))
-                while start < cell.size and (self._pinned or time.monotonic() <= until):
+                while start < cell.size:
                     part = blob.read(PIECE_BYTES)
                     if len(part) != min(PIECE_BYTES, cell.size - start):
                         raise _MovedError(f"{cell} ends at byte {start + len(part)}")
                     yield part
                     start += len(part)
+                    if not self._pinned and time.monotonic() > until:
+                        break
 
     def _open(self, cell: _Large) -> apsw.Blob:
         if not cell.table.rowid:
