@@ -13,7 +13,6 @@ from typing import Final
 from ocblob.errors import BackendError, BlobError, UsageError
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
-from ocblob.store.catalog import State
 from ocblob.store.layout import new_generation, object_key
 from ocblob.store.survey import Survey
 from ocblob.store.tiers import LOW_WATER, keepers_of, release
@@ -94,20 +93,15 @@ class EvictReport(Problems):
 def plan_evict(survey: Survey, limits: Limits, *, now: float, durable: bool = False) -> EvictPlan:
     """What is over the limits, by the catalog. With `durable` a remote store's own objects are judged, not its tier.
 
-    The order waits in the survey's temporary table; memory does not grow with it.
+    One walk over the catalog; the order is made when it is applied.
     """
     limits.check()
     before = 0 if limits.max_age_s is None else int(now - limits.max_age_s)
-    column = "stored_size" if durable else "held"
-    blobs = f"SELECT digest, used_at, {column}, version FROM main.blob"
-    rows = f"{blobs} WHERE state={State.LIVE:d} AND {column}>0"
-    _count, live = survey.choose("lru", f"{rows} ORDER BY used_at, digest")
-    condemned = 0 if durable else survey.choose("trash", f"{blobs} WHERE state<>{State.LIVE:d} AND held>0")[1]
-    old = survey.choose("old", f"{rows} AND used_at<:before", {"before": before})
+    live, old, old_size, condemned = survey.held(used_before=before, durable=durable)
     held = live + condemned
     over = limits.max_size is not None and held > limits.max_size
     target = int((limits.max_size or 0) * LOW_WATER) if over else held
-    return EvictPlan(held, target, *old, used_before=before)
+    return EvictPlan(held, target, old, old_size, used_before=before)
 
 
 def apply_evict(  # noqa: PLR0913
@@ -123,7 +117,7 @@ def apply_evict(  # noqa: PLR0913
     begun = time.monotonic()
     report = EvictReport(plan=plan, pruned_size=pruned_size)
     evictor = _Evictor(store, plan, report, over=plan.over, expire=expire, policy=policy)
-    for batch in survey.chosen("lru", batch=BATCH_BLOBS):
+    for batch in survey.least_recently_used(batch=BATCH_BLOBS, durable=expire and store.remote):
         if not evictor.take(batch):
             break
     evictor.count_left()

@@ -152,25 +152,31 @@ class LocalBackend:
         return True
 
     def scan(self, prefix: str) -> Iterator[ObjectStat]:
-        """Walk the directory; one directory's names in memory at a time. Half-written files are passed over."""
+        """Walk the directory in the order of names; one directory's names in memory at a time.
+
+        Half-written files are passed over.
+        """
         pending = [prefix.rstrip("/")]
         while pending:
             at = pending.pop()
+            below = []
             try:
                 with os.scandir(self.path(at)) as entries:
-                    for entry in entries:
-                        key = f"{at}/{entry.name}"
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(key)
-                        elif not entry.name.startswith("."):
-                            # Gone since it was listed: the others are still there.
-                            with contextlib.suppress(FileNotFoundError):
-                                found = entry.stat(follow_symlinks=False)
-                                yield ObjectStat(key, found.st_size, found.st_mtime, _version(found))
+                    ordered = sorted(entries, key=lambda entry: entry.name)
+                for entry in ordered:
+                    key = f"{at}/{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(key)
+                    elif not entry.name.startswith("."):
+                        # Gone since it was listed: the others are still there.
+                        with contextlib.suppress(FileNotFoundError):
+                            found = entry.stat(follow_symlinks=False)
+                            yield ObjectStat(key, found.st_size, found.st_mtime, _version(found))
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise _translate(error, self.path(at)) from error
+            pending += reversed(below)
 
     def children(self, prefix: str) -> list[str]:
         """The names in one directory."""

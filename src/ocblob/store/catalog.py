@@ -49,7 +49,7 @@ CREATE TABLE claim (
     PRIMARY KEY (digest, writer)
 ) WITHOUT ROWID;
 CREATE INDEX claim_writer ON claim (writer);
-CREATE INDEX blob_used ON blob (used_at, digest) WHERE held>0;
+CREATE INDEX blob_used ON blob (used_at, digest);
 CREATE TABLE copy (
     digest BLOB NOT NULL,
     place TEXT NOT NULL,
@@ -319,22 +319,6 @@ class Catalog:
                 return
             yield from rows
             after = bytes.fromhex(rows[-1].digest)
-
-    def least_recently_used(self) -> Iterator[list[tuple[str, int, int]]]:
-        """Pages of digest, bytes held and last use of what the local tier holds, least recently used first."""
-        sql = (
-            "SELECT hex(digest), held, used_at FROM blob WHERE held>0 AND state=?1 AND (used_at, digest)>(?2,?3)"
-            f" ORDER BY used_at, digest LIMIT {PAGE_ROWS}"
-        )
-        after: tuple[int, bytes] = (-1, b"")
-        while True:
-            with self._lock, _translated(self.path):
-                rows: list[tuple[Any, ...]] = self._db.execute(sql, (State.LIVE, *after)).fetchall()
-            page = [(str(digest).lower(), int(held), int(used_at)) for digest, held, used_at in rows]
-            if not page:
-                return
-            yield page
-            after = (page[-1][2], bytes.fromhex(page[-1][0]))
 
     def connect_beside(self) -> apsw.Connection:
         """Another connection, for temporary tables over the same rows."""

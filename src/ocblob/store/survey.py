@@ -42,6 +42,11 @@ FROM temp.trash t WHERE {_NOT_LIVE} AND {_FREE} GROUP BY t.digest
 ON CONFLICT (digest) DO UPDATE SET state={State.CONDEMNED:d}, since=:now
 WHERE state={State.LIVE:d} OR (state={State.DELETING:d} AND since<:now-{STUCK_S})
 """
+_LIVE_AGAIN: Final = f"""
+UPDATE main.blob AS t SET state={State.LIVE:d}, since=:now, generation=''
+WHERE state IN ({State.CONDEMNED:d}, {State.DELETING:d}) AND since<:now-{STUCK_S}
+AND EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest)
+"""
 _FORGET_DELETED: Final = f"""
 DELETE FROM main.blob AS t WHERE state={State.DELETING:d} AND since<:now-{STUCK_S} AND {_FREE} AND {_NOT_IN_TRASH}
 """
@@ -71,19 +76,11 @@ class Survey:
         """Bring the catalog in line with what was listed, where nobody claims a blob.
 
         An object that the catalog does not know is entered; one that lies in the trash only is condemned; a deleter
-        that died leaves its blob condemned. What a remote store has no object of is forgotten: its catalog is one
+        that died leaves its blob condemned, or live if it had not moved it yet. What a remote store has no object of is forgotten: its catalog is one
         host's memory of it.
         """
         now = int(time.time())
-        statements = (
-            (_ENTER, _CONDEMN, _FORGET_DELETED, _FORGET_UNKNOWN)
-            if remote
-            else (
-                _ENTER,
-                _CONDEMN,
-                _FORGET_DELETED,
-            )
-        )
+        statements = (_ENTER, _CONDEMN, _LIVE_AGAIN, _FORGET_DELETED, *((_FORGET_UNKNOWN,) if remote else ()))
         self.db.execute("BEGIN IMMEDIATE")
         try:
             for statement in statements:
@@ -109,6 +106,37 @@ class Survey:
             " (SELECT coalesce(sum(stored_size),0) FROM temp.trash)"
         )
         return int(live), int(trash)
+
+    def held(self, *, used_before: int, durable: bool) -> tuple[int, int, int, int]:
+        """Bytes of the local tier's live blobs, number and bytes of those not used since, and bytes of its trash.
+
+        With `durable` the store's own objects are meant, and no trash.
+        """
+        column = "stored_size" if durable else "held"
+        ((live, old, old_size, trash),) = self._rows(
+            f"SELECT coalesce(sum(iif(state={State.LIVE:d},{column},0)),0),"
+            f" coalesce(sum(state={State.LIVE:d} AND {column}>0 AND used_at<?1),0),"
+            f" coalesce(sum(iif(state={State.LIVE:d} AND used_at<?1,{column},0)),0),"
+            f" coalesce(sum(iif(state<>{State.LIVE:d},held,0)),0) FROM main.blob",
+            (used_before,),
+        )
+        return int(live), int(old), int(old_size), 0 if durable else int(trash)
+
+    def least_recently_used(self, *, batch: int, durable: bool) -> Iterator[list[Item]]:
+        """Live blobs of the tier in the order of their last use, which stands in the place of a key.
+
+        With `durable` those of the store itself. A page in memory; they may change meanwhile.
+        """
+        column = "stored_size" if durable else "held"
+        sql = (
+            f"SELECT digest, used_at, {column}, version FROM main.blob"
+            f" WHERE {column}>0 AND state={State.LIVE:d} AND (used_at, digest)>(?,?)"
+            f" ORDER BY used_at, digest LIMIT {batch}"
+        )
+        after: tuple[int, bytes] = (-1, b"")
+        while rows := self._rows(sql, after):
+            yield [Item(digest.hex(), int(size), str(version), str(used)) for digest, used, size, version in rows]
+            after = (int(rows[-1][1]), rows[-1][0])
 
     def objects(self, *, after: str = "") -> Iterator[tuple[str, int]]:
         """Digest and stored size of every live object, ordered, from behind a digest on; a page in memory."""

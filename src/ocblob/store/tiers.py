@@ -12,11 +12,14 @@ from ocblob.store.keepers import Keeper, prove
 from ocblob.store.layout import object_key
 from ocblob.store.nurse import Nurse
 from ocblob.store.reader import Reader
+from ocblob.store.survey import Survey
 
 if TYPE_CHECKING:
     from ocblob.store.blobstore import BlobStore
 
 PROVERS: Final = 8
+TRIM_BATCH: Final = 16
+"""Small: the last batch goes as a whole."""
 LOW_WATER: Final = 0.9
 """A tier that is over its limit is brought down to this part of it."""
 
@@ -57,11 +60,12 @@ def trim(store: "BlobStore") -> None:
         return
     over += int(store.tier.capacity * (1 - LOW_WATER))
     keepers = keepers_of(store)
-    for page in store.catalog.least_recently_used():
-        dropped = set(release(store, [digest for digest, _held, _used in page], keepers))
-        over -= sum(held for digest, held, _used in page if digest in dropped)
-        if over <= 0:
-            return
+    with Survey(store.catalog) as survey:
+        for batch in survey.least_recently_used(batch=TRIM_BATCH, durable=False):
+            dropped = set(release(store, [item.digest for item in batch], keepers))
+            over -= sum(item.stored_size for item in batch if item.digest in dropped)
+            if over <= 0:
+                return
 
 
 def _keeper(name: str, backend: Backend, reader: Reader) -> Keeper:

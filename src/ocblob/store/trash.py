@@ -90,7 +90,8 @@ class Trash:
                 else:
                     self._catalog.remove(digest)
         # One that was put anew meanwhile has lost an object here, and is not gone.
-        return [item for item in removed if item.digest in dead and item.digest not in left]
+        kept = {digest for digest, row in rows.items() if row is not None and row.state is not State.DELETING}
+        return [item for item in removed if item.digest not in kept]
 
     def expire(self, items: Sequence[Item], *, generation: str, policy: str, mime: Callable[[Item], str]) -> list[Item]:
         """Drop referenced blobs for good, their tombstones first; returns those that are gone."""

@@ -79,7 +79,7 @@ class Hooks:
     epoch: Callable[[], str] = lambda: NO_EPOCH
     """Read once a batch, just before its rows are swapped."""
     published: Callable[[Sequence[str]], None] = lambda _: None
-    """Told of new blobs when they are durable."""
+    """Told of blobs when they are durable."""
 
 
 class Writer:
@@ -219,7 +219,8 @@ class Writer:
             for digest in files:
                 # Several batches may share it.
                 staged[digest].path = None
-            self._hooks.published([digest for digest, item in stored.items() if item.new])
+            # Hits too: one that was found in the trash may have its tombstone already.
+            self._hooks.published(list(stored))
             with self._catalog.transaction():
                 self._claims.check_standing(stored)
                 for item in stored.values():
