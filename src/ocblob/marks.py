@@ -67,7 +67,10 @@ class _Core:
     def digest(self, text: bytes) -> bytes | None:
         """The digest in base64 that begins with this core."""
         # No digit makes a character in which the alphabets differ, but what follows may make the last one such.
-        padded = b"A" * (0, 2, 3)[self.offset] + text[: (98, 97, 97)[self.offset]].translate(_STANDARD)
+        taken = (98, 97, 97)[self.offset]
+        if len(text) < taken:
+            return None
+        padded = b"A" * (0, 2, 3)[self.offset] + text[:taken].translate(_STANDARD)
         try:
             data = pybase64.b64decode(padded + b"A" * (-len(padded) % 4), validate=True)
         except ValueError:
