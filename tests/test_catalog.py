@@ -11,7 +11,7 @@ import pytest
 
 from ocblob.digest import digest_of
 from ocblob.errors import StoreFormatError, StoreLockedError, StoreUnavailableError
-from ocblob.store.catalog import Catalog, State, Totals
+from ocblob.store.catalog import SCHEMA_VERSION, Catalog, State, Totals
 from processes import Neighbour
 from samples import opened
 
@@ -76,12 +76,12 @@ def test_lists_blobs_in_order_over_pages(catalog: Catalog) -> None:
 
 
 def test_totals_are_of_live_blobs(catalog: Catalog) -> None:
-    """Condemned blobs do not count."""
+    """Condemned blobs are counted apart."""
     enter(catalog, ONE, TWO, THREE)
     with catalog.transaction():
         catalog.change_state(TWO, State.LIVE, State.CONDEMNED, generation="g1")
 
-    assert Totals(blobs=2, size=200, stored_size=120) == catalog.totals()
+    assert Totals(blobs=2, size=200, stored_size=120, held=120, condemned=60) == catalog.totals()
 
 
 def test_an_error_undoes_a_transaction(catalog: Catalog) -> None:
@@ -214,7 +214,7 @@ def test_another_store_is_refused(catalog: Catalog) -> None:
 def test_another_version_is_refused(catalog: Catalog) -> None:
     """A catalog of a later schema is left alone."""
     with opened(catalog.path) as db:
-        db.execute("PRAGMA user_version=2")
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
 
     with pytest.raises(StoreFormatError, match="another version"):
         Catalog(catalog.path, store_id=STORE_ID)

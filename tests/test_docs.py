@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
 import ocblob
@@ -30,17 +31,26 @@ def test_the_readme_has_every_command() -> None:
     assert sorted(COMMANDS) == sorted(set(re.findall(r"`ocblob (\w+)`", table)))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_takes_the_standard_options(command: str) -> None:
+def commands() -> list[tuple[str, ...]]:
+    """Every command, and those of a group one by one."""
+    found: list[tuple[str, ...]] = []
+    for name in COMMANDS:
+        command = importlib.import_module(f"ocblob.cli.{name}").command
+        found += [(name, below) for below in command.commands] if isinstance(command, click.Group) else [(name,)]
+    return found
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_takes_the_standard_options(command: tuple[str, ...]) -> None:
     """Each command's help names --db, --store, --json, -q and -v."""
-    text = run(command, "--help")
+    text = run(*command, "--help")
 
     assert [] == [option for option in ("--db", "--store", "--json", "-q,", "-v,") if option not in text]
 
 
 def test_options_of_the_readme_exist() -> None:
     """Each option that the README writes beside a command is one that some command has."""
-    helps = "\n".join(run(command, "--help") for command in COMMANDS)
+    helps = "\n".join(run(*command, "--help") for command in commands())
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--help"}
 
     assert set() == {option for option in mentioned if option not in helps}

@@ -138,14 +138,14 @@ def test_batches_that_overlap_store_each_blob_once(store: BlobStore) -> None:
 def counted_verifications(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The digests of objects that are read to be verified."""
     seen: list[str] = []
-    real = Reader.verify
+    real = Reader.verify_own
 
-    def verify(reader: Reader, digest: str) -> int:
+    def verify(reader: Reader, digest: str, key: str) -> tuple[int, str]:
         seen.append(digest)
-        return real(reader, digest)
+        return real(reader, digest, key)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Reader, "verify", verify)
+        patch.setattr(Reader, "verify_own", verify)
         yield seen
 
 

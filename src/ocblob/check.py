@@ -124,6 +124,8 @@ def rebuild_catalog(store: BlobStore) -> CheckReport:
                 try:
                     rows.append((digest, store.header(digest).size, stored_size))
                 except (BlobCorruptError, StoreFormatError) as error:
+                    # The header's reader has moved it to quarantine: the listing must not enter it below.
+                    survey.drop(digest)
                     report.corrupt += 1
                     report.tell(str(error))
             with catalog.transaction():

@@ -122,11 +122,12 @@ class Catalog:
             readable_only = read_only and not os.access(path, os.W_OK)
             flags = apsw.SQLITE_OPEN_READONLY if readable_only else apsw.SQLITE_OPEN_READWRITE
             self._db = apsw.Connection(str(path), flags=flags)
+            # First of all: even a pragma may meet another process that makes this catalog just now.
+            self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
             # Temporary tables of a million rows belong on disk.
             self._db.execute(f"PRAGMA temp_store=FILE; PRAGMA cache_size=-{_CACHE_KIB}").fetchall()
             if read_only:
                 self._db.execute("PRAGMA query_only=ON").fetchall()
-            self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
             if not read_only:
                 self._use_wal()
                 self._db.execute("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON").fetchall()

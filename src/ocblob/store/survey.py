@@ -76,8 +76,8 @@ class Survey:
         """Bring the catalog in line with what was listed, where nobody claims a blob.
 
         An object that the catalog does not know is entered; one that lies in the trash only is condemned; a deleter
-        that died leaves its blob condemned, or live if it had not moved it yet. What a remote store has no object of is forgotten: its catalog is one
-        host's memory of it.
+        that died leaves its blob condemned, or live if it had not moved it yet. What a remote store has no object of
+        is forgotten: its catalog is one host's memory of it.
         """
         now = int(time.time())
         statements = (_ENTER, _CONDEMN, _LIVE_AGAIN, _FORGET_DELETED, *((_FORGET_UNKNOWN,) if remote else ()))
@@ -146,6 +146,10 @@ class Survey:
             for digest, stored_size in rows:
                 yield digest.hex(), int(stored_size)
             last = rows[-1][0]
+
+    def drop(self, digest: str) -> None:
+        """Take a live object off the list: it turned out to be none."""
+        self.db.execute("DELETE FROM temp.live WHERE digest=?", (bytes.fromhex(digest),))
 
     def vouches(self, digest: str, size: int) -> bool:
         """Whether catalog and listing agree that a blob of this size is live."""

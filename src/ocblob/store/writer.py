@@ -57,12 +57,12 @@ class _Staged:
     stored: Stored
     path: Path | None = None
     """The staged file, until it is published."""
-    sent: Future[str] | None = None
-    """The version that it has once it is durable."""
+    sent: Future[Stored] | None = None
+    """What is there once it is durable."""
 
     def settled(self) -> Stored:
         """Wait until it is durable."""
-        return self.stored if self.sent is None else replace(self.stored, version=self.sent.result())
+        return self.stored if self.sent is None else self.sent.result()
 
 
 @dataclass(slots=True)
@@ -179,7 +179,7 @@ class Writer:
     def _sent(self, staged: _Staged) -> _Staged:
         """On its way to where it is durable."""
         assert staged.path is not None  # noqa: S101 - who stages has a file
-        return replace(staged, sent=self._syncers.submit(self._shelf.send, staged.stored.digest, staged.path))
+        return replace(staged, sent=self._syncers.submit(self._shelf.send, staged.stored, staged.path))
 
     def _stage(self, chunks: Iterable[bytes]) -> _Staged:
         """Write one object, read it back and compare."""
@@ -188,8 +188,10 @@ class Writer:
         try:
             with create_private(path) as file:
                 header, stored_size = codec.encode(chunks, file)
+            held = self._shelf.held(stored_size)
+            stored = Stored(header.digest, header.size, stored_size, new=True, held=held)
             if self._shelf.sends_unverified:
-                sent = self._syncers.submit(self._shelf.send, header.digest, path)
+                sent = self._syncers.submit(self._shelf.send, stored, path)
             # A bug in any codec must not cost a user's bytes: what lies there is what counts.
             with path.open("rb", buffering=0) as back:
                 size = sum(len(chunk) for chunk in codec.decode(back, digest=header.digest))
@@ -204,8 +206,7 @@ class Writer:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        held = self._shelf.held(stored_size)
-        return _Staged(Stored(header.digest, header.size, stored_size, new=True, held=held), path, sent)
+        return _Staged(stored, path, sent)
 
     def publish(self, stored: dict[str, Stored], staged: dict[str, _Staged], jobs: dict[str, _Job]) -> None:
         """Names, directories, catalog.
