@@ -2,17 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-__all__ = ["BlobStore", "Ref", "Resolver", "__version__", "find_refs"]
+__all__ = ["BlobStore", "LocalTier", "Ref", "Resolver", "__version__", "find_refs"]
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ocblob.ref import Ref
     from ocblob.resolver import Resolver
     from ocblob.scan import find_refs
-    from ocblob.store import BlobStore
+    from ocblob.store import BlobStore, LocalTier
 
 _HOMES = {
     "BlobStore": "ocblob.store",
+    "LocalTier": "ocblob.store.places",
     "Ref": "ocblob.ref",
     "Resolver": "ocblob.resolver",
     "find_refs": "ocblob.scan",

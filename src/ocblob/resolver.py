@@ -13,7 +13,8 @@ from ocblob.digest import check_digest
 from ocblob.errors import BlobCorruptError, BlobError, UsageError
 from ocblob.ref import Ref
 from ocblob.scan import RefSpan, find_refs, scan_text
-from ocblob.store import BlobStore
+from ocblob.store import BlobStore, LocalTier
+from ocblob.store.places import Options
 from ocblob.store.stream import BlobStream
 
 Missing = Literal["raise", "keep"]
@@ -22,11 +23,18 @@ Missing = Literal["raise", "keep"]
 class Resolver:
     """Reads blobs by ref. Thread-safe; make one and keep it.
 
-    Raises `StoreNotFoundError` if there is no store at this path or URL.
+    From a remote store it reads directly, unless it gets a `tier`: a directory that keeps hot blobs. `options` are
+    the backends', by the scheme of their URLs. Raises `StoreNotFoundError` if there is no store at this path or URL.
     """
 
-    def __init__(self, store: str | os.PathLike[str] | BlobStore) -> None:
-        self._store = store if isinstance(store, BlobStore) else BlobStore.open(store)
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | BlobStore,
+        *,
+        tier: LocalTier | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self._store = store if isinstance(store, BlobStore) else BlobStore.open(store, tier=tier, options=options)
 
     def read(self, ref: Ref | str) -> bytes:
         """The bytes of an attachment, verified. `ref` may be a `Ref`, a digest, or a ref's data URL.

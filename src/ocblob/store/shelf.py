@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -48,8 +48,8 @@ class Shelf(Protocol):
     def find(self, digest: str, row: BlobRow | None) -> Stored | None:
         """The object that is there, checked; None if there is nothing good."""
 
-    def send(self, digest: str, path: Path) -> str:
-        """Make a staged file's bytes durable; returns the version that they have then, if there is one yet."""
+    def send(self, staged: Stored, path: Path) -> Stored:
+        """Make a staged file's bytes durable; returns what is there then: maybe an object of somebody else's."""
 
     def publish(self, staged: dict[str, Path], all_digests: Iterable[str]) -> None:
         """Give sent files their names, durably. What is given its name is no staged file any more."""
@@ -86,16 +86,15 @@ class LocalShelf:
             return None
         return Stored(digest, size, stored_size, new=False, held=stored_size)
 
-    def send(self, digest: str, path: Path) -> str:
+    def send(self, staged: Stored, path: Path) -> Stored:
         """Fsync. An error is never answered by a second try on the same file."""
-        del digest
         try:
             fsync_file(path)
         except OSError as error:
             raise StoreUnavailableError(
                 f"{path}: {error.strerror}; the batch is given up, no row was changed"
             ) from error
-        return ""
+        return staged
 
     def publish(self, staged: dict[str, Path], all_digests: Iterable[str]) -> None:
         """Rename all, then fsync each touched directory once."""
@@ -131,16 +130,16 @@ class RemoteShelf:
             return None
         return Stored(digest, row.size, row.stored_size, new=False, held=row.held, version=row.version)
 
-    def send(self, digest: str, path: Path) -> str:
+    def send(self, staged: Stored, path: Path) -> Stored:
         """Upload. Where an object is already there, it counts only if all of it is true."""
-        key = object_key(digest)
+        key = object_key(staged.digest)
         for _try in range(TRIES):
             with path.open("rb") as file:
                 version = self._backend.put_new(key, file, size=path.stat().st_size)
             if version is not None:
-                return version
+                return replace(staged, version=version)
             with contextlib.suppress(BlobCorruptError, ObjectNotFoundError):
-                return self._verified(digest, key).version
+                return replace(self._verified(staged.digest, key), held=staged.held)
         raise StoreUnavailableError(f"{self._backend.url}: {key} is there and is not, again and again")
 
     def publish(self, staged: dict[str, Path], all_digests: Iterable[str]) -> None:
