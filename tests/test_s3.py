@@ -871,3 +871,45 @@ def assert_no_secret(error: BackendError) -> None:
     """Neither the key nor a signature is in what people see."""
     for secret in ("fault-server-secret", "AKIA", "Signature", "AWS4"):
         assert secret not in f"{error} {error.hint}"
+
+
+def test_a_source_that_cannot_be_read_is_not_the_servers_fault(place: Place) -> None:
+    """An error of the file that is put says so, and leaves no object."""
+
+    class Unreadable(io.BytesIO):
+        """On a disk that fails."""
+
+        def read(self, _size: int | None = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(BackendError, match="the source cannot be read: Input/output error") as caught:
+        place.connect().put(KEY, Unreadable(DATA), size=len(DATA))
+
+    assert not isinstance(caught.value, StoreUnavailableError)
+    assert {} == place.server.objects
+
+
+def test_a_look_ahead_survives_a_break(place: Place) -> None:
+    """When the stream breaks in what a short seek leaves out, reading goes on at the right place."""
+    backend = place.connect()
+    put(backend, KEY)
+    place.server.fault("GET", "cut_body", at=1000)
+
+    with backend.open(KEY) as file:
+        file.read(10)
+        file.seek(2000)
+        data = read_all(file)
+
+    assert DATA[2000:] == data
+
+
+def test_a_reader_fills_buffers_and_knows_its_place(place: Place) -> None:
+    """Readers can be wrapped, and have no place before their beginning."""
+    backend = place.connect()
+    put(backend, KEY)
+
+    with backend.open(KEY) as file, io.BufferedReader(file) as buffered:  # type: ignore[type-var]
+        assert DATA[:5] == buffered.read(5)
+        assert DATA[5:] == buffered.read()
+        with pytest.raises(ValueError, match="negative"):
+            file.seek(-1)

@@ -36,7 +36,7 @@ def connect(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
 
     def make(server: SeaweedFS, *, bucket: str = BUCKET, **options: str) -> S3Backend:
         # The tests' common session keeps the credentials that it found first: a region's session is another one.
-        given = {"endpoint_url": server.endpoint, "region": "us-east-2", **options}
+        given = {"endpoint_url": server.endpoint, "region": "us-east-2", "timeout": "15", **options}
         made.append(S3Backend(f"s3://{bucket}/{prefix}", given))
         return made[-1]
 
