@@ -4,12 +4,15 @@ A scene is three functions: `prepare` lays everything out (all of that is durabl
 and `trouble` looks at one state with fresh eyes and says what is wrong.
 """
 
+import contextlib
 import itertools
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 import apsw
 
@@ -17,16 +20,22 @@ from crash_record import Work, acknowledge
 from crash_states import State
 from ocblob import BlobStore, Resolver, find_refs
 from ocblob.cells import Column, Scope
+from ocblob.config import StorePlace
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import apply_vacuum, plan_vacuum
+from ocblob.deletions import evict_pass, prune_pass
 from ocblob.digest import digest_of
-from ocblob.errors import OcblobError
+from ocblob.errors import BlobExpiredError, OcblobError
+from ocblob.evict import Limits
 from ocblob.offload import offload
 from ocblob.restore import restore
+from ocblob.store.places import LocalTier
+from ocblob.sync import sync
 from processes import TIMEOUT_S, spawn
 from samples import Value, flip, make_opencode, object_path, opened, payload
 
 COLUMNS: Final = (Column("part", "data"), Column("event", "data"))
+GRACE_S: Final = 86400.0
 MIN_CHARS: Final = 1000
 PAYLOAD_BYTES: Final = 6000
 BLOBS: Final = (payload(5000, "one"), payload(3000, "two"))
@@ -110,6 +119,28 @@ def vacuum(root: Path) -> None:
     acknowledge(root, "vacuumed")
 
 
+def prune(root: Path) -> None:
+    """Unreferenced blobs into the trash, or out of it for good."""
+    prune_pass(_place(root), grace_s=GRACE_S, force=True)
+    acknowledge(root, "pruned")
+
+
+def expire(root: Path) -> None:
+    """Last copies of blobs that nobody has read for a day, with a tombstone for each."""
+    evict_pass(_place(root), Limits(max_age_s=GRACE_S), grace_s=GRACE_S, expire=True)
+    acknowledge(root, "expired")
+
+
+def copy_and_evict(root: Path) -> None:
+    """Blobs into another place; then the local copies go, as that one is proven to hold them."""
+    with _store(root) as store:
+        store.add_copy(str(root / "copy"))
+        assert sync(store).complete
+        acknowledge(root, "copied")
+    evict_pass(_place(root), Limits(max_age_s=GRACE_S), grace_s=GRACE_S)
+    acknowledge(root, "evicted")
+
+
 # --- what lies there before
 
 
@@ -167,6 +198,50 @@ def with_free_pages(root: Path) -> None:
     """A database whose rows have become small, in WAL mode, with a WAL."""
     offloaded(root)
     _leave_a_wal(root / "opencode.db")
+
+
+def offloaded_and_more(root: Path) -> None:
+    """And blobs that nothing names."""
+    offloaded(root)
+    with _store(root) as store:
+        for data in BLOBS:
+            store.put([data])
+
+
+def in_the_trash(root: Path) -> None:
+    """All blobs were unreferenced some days ago, and lie in the trash."""
+    with days_ago(3):
+        offloaded_and_more(root)
+        restore_all(root)
+        prune(root)
+
+
+def in_the_trash_and_named(root: Path) -> None:
+    """The same, and a backup of the database, with its refs, was put back since."""
+    with days_ago(3):
+        offloaded_and_more(root)
+        shutil.copy(root / "opencode.db", root / "backup.db")
+        restore_all(root)
+        prune(root)
+    (root / "backup.db").replace(root / "opencode.db")
+
+
+def unread_for_days(root: Path) -> None:
+    """A database whose payloads are in the store."""
+    with days_ago(3):
+        offloaded(root)
+
+
+@contextlib.contextmanager
+def days_ago(days: int) -> Iterator[None]:
+    """The clock was slow then."""
+    real = time.time
+
+    def slow() -> float:
+        return real() - days * 86400
+
+    with mock.patch("time.time", slow):
+        yield
 
 
 # --- what must hold
@@ -234,6 +309,49 @@ def next_trouble(store: BlobStore, database: SQLiteDatabase) -> list[str]:
     return found + ([f"the next restore: {back.problems}"] if not back.complete else [])
 
 
+def condemned_trouble(root: Path, state: State, original: Rows) -> list[str]:
+    """All of that; and what nothing names is there in its grace."""
+    found = list[str]()
+    with Resolver(root / "store") as resolver:
+        found += [f"blob {digest_of(data)} is gone" for data in BLOBS if resolver.read(digest_of(data)) != data]
+    return found + rows_trouble(root, state, original)
+
+
+def copied_trouble(root: Path, state: State, original: Rows) -> list[str]:
+    """All of that; and the copy is a store of its own, with the records of the first one."""
+    found = list[str]()
+    if "copied" in state.told:
+        with Resolver(root / "copy") as resolver:
+            found += [
+                f"the copy's {digest} is another" for digest in DIGESTS if digest_of(resolver.read(digest)) != digest
+            ]
+        found += registry_trouble(root / "opencode.db", root / "copy")
+    return found + rows_trouble(root, state, original)
+
+
+def expired_trouble(root: Path, state: State, original: Rows) -> list[str]:
+    """A ref resolves, or says that its blob was dropped; never that it is missing."""
+    found = list[str]()
+    rows = read_rows(root / "opencode.db", found)
+    expired = 0
+    with Resolver(root / "store") as resolver:
+        for text in itertools.chain(*(_texts(row) for row in itertools.chain(*rows.values()))):
+            for ref in find_refs(text):
+                try:
+                    resolver.read(ref)
+                except BlobExpiredError:
+                    expired += 1
+    if "expired" in state.told and not expired:
+        found.append("nothing is expired, and it was told")
+    with _store(root) as store:
+        found += catalog_trouble(root, store)
+        for part in range(3):
+            data = payload(PAYLOAD_BYTES, (0, part))
+            if store.read(store.put([data]).digest) != data:
+                found.append("the next put does not give back what it got")
+    return found if resolved(rows, root / "store") == original else [*found, "rows are not what they were"]
+
+
 def vacuum_trouble(root: Path, state: State, original: Rows) -> list[str]:
     """All of that; and the next vacuum leaves nothing behind."""
     path, found = root / "opencode.db", list[str]()
@@ -248,7 +366,8 @@ def vacuum_trouble(root: Path, state: State, original: Rows) -> list[str]:
 
 def catalog_trouble(root: Path, store: BlobStore) -> list[str]:
     """Whether the catalog is whole, and behind the objects or level with them."""
-    ahead = [row.digest for row in store.catalog.blobs() if row.state.name == "LIVE" and not store.contains(row.digest)]
+    live = (row for row in store.catalog.blobs() if row.state.name == "LIVE" and row.held)
+    ahead = [row.digest for row in live if not store.contains(row.digest)]
     found = [f"the catalog knows {digest}, the store has none" for digest in ahead]
     if (check := _integrity(root / "store" / "catalog.sqlite")) != "ok":
         found.append(f"the catalog: {check}")
@@ -287,6 +406,11 @@ SCENES: Final = (
     Scene("dedupe hit on another writer's object", database_and_strays, offload_beside_another, rows_trouble),
     Scene("repair of damaged objects", database_and_damage, offload_all, rows_trouble),
     Scene("restore", offloaded, restore_all, rows_trouble),
+    Scene("dedupe hit in the trash", in_the_trash, offload_all, rows_trouble),
+    Scene("prune: condemn", offloaded_and_more, prune, condemned_trouble),
+    Scene("prune: delete and revive", in_the_trash_and_named, prune, rows_trouble),
+    Scene("evict: expire", unread_for_days, expire, expired_trouble),
+    Scene("evict to a copy", unread_for_days, copy_and_evict, copied_trouble),
     Scene("vacuum by swap", with_free_pages, vacuum, vacuum_trouble),
 )
 
@@ -317,6 +441,10 @@ def _leave_a_wal(path: Path) -> None:
         process.communicate(timeout=TIMEOUT_S)
     path.with_name(f"{path.name}-shm").unlink()
     assert path.with_name(f"{path.name}-wal").stat().st_size
+
+
+def _place(root: Path) -> StorePlace:
+    return StorePlace(str(root / "store"), "--store", LocalTier(root / "state"), {})
 
 
 def _store(root: Path) -> BlobStore:
