@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import boto3.session
 import pytest
@@ -48,14 +50,24 @@ class Place:
         return backend
 
 
+def without_aws(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Let nothing that this machine or its user says of AWS reach a test."""
+    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(directory / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(directory / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
 def use_credentials(monkeypatch: pytest.MonkeyPatch, access_key: str, secret_key: str) -> None:
     """Let boto3 find these."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
 
 
-def make_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def make_place(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[Place]:
     """A server of the test's own; boto3 does not wait before it tries again."""
+    without_aws(monkeypatch, directory)
     use_credentials(monkeypatch, ACCESS_KEY, SECRET_KEY)
     monkeypatch.setattr("boto3.session.Session", session)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)

@@ -2,6 +2,7 @@ import io
 import re
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +38,9 @@ CALLS = READERS | WRITERS
 
 
 @pytest.fixture
-def place(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:  # noqa: ARG001 - it comes first
+def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Place]:
     """A fault server of the test's own."""
-    yield from make_place(monkeypatch)
+    yield from make_place(monkeypatch, tmp_path)
 
 
 def put_new(backend: Backend, data: bytes = DATA) -> str | None:

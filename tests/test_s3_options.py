@@ -1,4 +1,5 @@
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +7,7 @@ from ocblob.backends import connect
 from ocblob.backends.s3 import S3Backend
 from ocblob.backends.s3_options import ATTEMPTS, S3Options
 from ocblob.errors import UsageError
+from s3_places import without_aws
 
 SECRET = "wJalrXUtnFEMI"
 
@@ -167,9 +169,12 @@ def test_a_secret_among_the_options_is_refused() -> None:
     assert "profile" in caught.value.hint
 
 
-@pytest.mark.usefixtures("no_aws")
 @pytest.mark.parametrize("option", [{"profile": "nobody"}, {"region": "eu/west"}])
-def test_what_the_aws_configuration_cannot_give_is_a_usage_error(option: dict[str, str]) -> None:
+def test_what_the_aws_configuration_cannot_give_is_a_usage_error(
+    option: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A profile or a region that does not exist is told before anything is sent."""
+    without_aws(monkeypatch, tmp_path)
+
     with pytest.raises(UsageError, match="s3://blobs"):
         S3Backend("s3://blobs", option)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from mock_model import MockModel
 from opencode import OpenCode, Template, attachments_session, isolated_environment
 from seaweedfs import SeaweedFS, find_weed
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the helpers beside the unit tests
 
 OPENCODE_VERSION = "1.18.33"
 INSTALL_DIRECTORY = Path(__file__).parents[2] / ".cache" / "opencode"

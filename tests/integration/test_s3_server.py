@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 from seaweedfs import ACCESS_KEY, BUCKET, READER_ACCESS_KEY, SECRET_KEY, SeaweedFS
@@ -14,7 +15,7 @@ from ocblob.backends.base import Backend
 from ocblob.backends.s3 import S3Backend
 from ocblob.backends.s3_probe import Capabilities
 from ocblob.errors import ObjectNotFoundError, StoreUnavailableError
-from s3_places import session, use_credentials
+from s3_places import session, use_credentials, without_aws
 from samples import payload
 
 KEY = "objects/00/one"
@@ -27,8 +28,9 @@ Connect = Callable[..., S3Backend]
 
 
 @pytest.fixture
-def connect(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:  # noqa: ARG001 - it comes first
+def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Connect]:
     """Makes backends with a prefix of the test's own."""
+    without_aws(monkeypatch, tmp_path)
     use_credentials(monkeypatch, ACCESS_KEY, SECRET_KEY)
     monkeypatch.setattr("boto3.session.Session", session)
     prefix = uuid.uuid4().hex
