@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ocblob import BlobStore
+from ocblob import BlobStore, deletions
 from ocblob.backends.base import Backend
 from ocblob.backends.memory import MemoryBackend
 from ocblob.config import StorePlace
+from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.offload import offload
 from ocblob.store import LocalTier, layout
 from ocblob.store.survey import Survey
 from ocblob.store.trash import Item
-from samples import payload
+from samples import BODY, EVERYTHING, cell, make_database, opened, payload
 
 DAY_S = 86_400
 CACHE_BYTES = 1_000_000
@@ -87,3 +89,27 @@ def damage(backend: MemoryBackend, key: str, *, at: int | None = None) -> None:
     changed = bytearray(data)
     changed[random.Random(key).randrange(len(data)) if at is None else at] ^= 0x10
     backend._objects[key] = (bytes(changed), stat)
+
+
+def shared(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> None:
+    """Let passes over any store open this backend, with the tier of the host that they run on."""
+
+    def open_store(place: StorePlace, *, read_only: bool = False) -> BlobStore:
+        return remote_store(backend, place.tier.directory, cache_bytes=place.tier.cache_bytes, writable=not read_only)
+
+    monkeypatch.setattr(deletions, "open_store", open_store)
+
+
+def offloaded(path: Path, store: BlobStore, bodies: Iterable[bytes]) -> Path:
+    """A registered database whose rows name these blobs."""
+    make_database(path, [cell(body) for body in bodies])
+    with SQLiteDatabase(path) as database:
+        store.registry.register(database.url, host="generic", tables=[str(BODY)])
+        assert offload(database, store, (BODY,), scope=EVERYTHING).complete
+    return path
+
+
+def forget_rows(path: Path) -> None:
+    """Let nothing in a database name anything, without a trace in free pages or the WAL."""
+    with opened(path) as db:
+        db.execute("PRAGMA secure_delete=ON; DELETE FROM doc; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

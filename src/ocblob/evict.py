@@ -191,6 +191,10 @@ class _Evictor:
         expired = self._store.trash().expire(
             last, generation=self._generation, policy=self._policy, mime=partial(_mime_of, self._store)
         )
+        if self._store.tier is not None:
+            for item in expired:
+                # The catalog no longer knows of the file: nothing would ever find it again.
+                self._store.tier.drop(item.digest)
         self._report.expired += len(expired)
         self._report.expired_size += sum(item.stored_size for item in expired)
         return gone | {item.digest for item in expired}
