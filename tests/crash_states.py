@@ -12,6 +12,7 @@ have reached the disk, in any combination, and the last write may be torn at a s
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -39,6 +40,7 @@ EXHAUSTIVE_ITEMS: Final = 5
 _CHANCE: Final = re.compile(r"[0-9a-f]{62,64}|(?<=/)[0-9a-f]{2}(?=/|$)|(\d+-)?[0-9a-f]{8,16}(\.\d+\.[0-9a-f]{8})?|\d+")
 PICKED: Final = 6
 """So many single effects are left out, and taken alone, at each cut beyond that."""
+OFTEN: Final = 50
 SEED: Final = 20260124
 
 
@@ -175,10 +177,17 @@ class Disk:
         for item in self._pending:
             self._waits[item.number] -= covered
 
-    def states(self, told: frozenset[str], cut: int, words: str, kind: str = "", *, fresh: bool) -> Iterator[State]:
-        """The disks that a power cut now may leave; only those with the newest effect in them if it is `fresh`."""
+    def states(
+        self, told: frozenset[str], cut: int, words: str, kind: str = "", *, fresh: bool, often: bool = False
+    ) -> Iterator[State]:
+        """The disks that a power cut now may leave; only those with the newest effect in them if it is `fresh`.
+
+        After a kind of step that comes `often`, the 256 directories of a store say, only the systematic ones.
+        """
         newest = self._pending[-1] if fresh and self._pending else None
         for choice in self._choices(newest):
+            if often and not choice.systematic:
+                continue
             yield self._state(choice, told, cut, words, kind)
 
     def _choices(self, newest: Item | None) -> Iterator[_Choice]:
@@ -278,7 +287,7 @@ class Disk:
 def states(recording: Recording, *, seed: int = SEED) -> Iterator[State]:
     """Every state of the families of all cuts, each once."""
     disk, seen, told = Disk(recording.before, seed=seed), set[bytes](), frozenset[str]()
-    candidates = [disk.states(told, 0, "before anything", fresh=False)]
+    kinds = Counter[str]()
     for cut, operation in enumerate(recording.operations, start=1):
         disk.apply(operation)
         if isinstance(operation, Mark):
@@ -288,12 +297,11 @@ def states(recording: Recording, *, seed: int = SEED) -> Iterator[State]:
         fresh = not isinstance(operation, Sync | Mark)
         kind = f"{type(operation).__name__} {kind_of(operation.path)}"
         words = f"cut after operation {cut}, {type(operation).__name__} {operation.path}"
-        candidates = [disk.states(told, cut, words, kind, fresh=fresh)]
-        for found in candidates:
-            for state in found:
-                if state.key not in seen:
-                    seen.add(state.key)
-                    yield state
+        kinds[kind] += 1
+        for state in disk.states(told, cut, words, kind, fresh=fresh, often=kinds[kind] > OFTEN):
+            if state.key not in seen:
+                seen.add(state.key)
+                yield state
 
 
 def sample(found: Iterable[State], bound: int, *, seed: int = SEED) -> list[State]:
