@@ -18,6 +18,7 @@ from ocblob.marks import Marks, refs_in
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
 from ocblob.store.catalog import BlobRow, State
+from ocblob.store.copies import refill
 from ocblob.store.layout import OBJECTS, TRASH, digest_of_key, generation_time, object_key
 from ocblob.store.nurse import heal_from_copies
 from ocblob.store.reader import Reader
@@ -270,7 +271,7 @@ class _Contents:
 
     def _refill(self, place: Backend, digest: str) -> bool:
         try:
-            self._store.refill(place, digest)
+            refill(self._store, place, digest)
         except (BlobError, BackendError):
             return False
         return True

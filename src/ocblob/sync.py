@@ -15,7 +15,7 @@ from ocblob.backends.base import Backend, ObjectStat
 from ocblob.errors import BackendError, BlobCorruptError, BlobError, ObjectNotFoundError, StoreError
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
-from ocblob.store.copies import Copy
+from ocblob.store.copies import Copy, refill
 from ocblob.store.layout import DATABASES, OBJECTS, PINS, digest_of_key, object_key
 
 WORKERS: Final = 8
@@ -107,7 +107,7 @@ def _copy_object(store: BlobStore, copy: Copy, place: Backend, digest: str) -> t
         if stat.version and (stat.stored_size, stat.version) == store.catalog.copy_version(digest, copy.id):
             return None
     try:
-        return (digest, *store.refill(place, digest))
+        return (digest, *refill(store, place, digest))
     except BlobCorruptError:
         # The copy may have a good one, which then comes to the store: the reader sees to that.
         store.reader.verify(digest)

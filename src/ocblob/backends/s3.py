@@ -2,7 +2,8 @@
 
 A put is durable when the server acknowledges it. boto3 signs the SHA-256 of every body and the server checks it, so
 no MD5 is sent as well. Where a server keeps no conditions, `put_new` is a HEAD and a put: two processes at once may
-both be told that they put the object, and a versioned delete compares first.
+both be told that they put the object, and a versioned delete compares first. Above 64 MiB the same may happen on a
+server that keeps the condition, but not in one step with completing an upload (SeaweedFS 4.48).
 """
 
 import threading

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +16,9 @@ from ocblob.databases.base import Database
 from ocblob.errors import UsageError
 from ocblob.hosts.base import HostProfile
 from ocblob.units import parse_age, parse_size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -154,6 +157,17 @@ def print_problems(problems: list[str], total: int, *, verbose: bool) -> None:
 
 
 @contextlib.contextmanager
+def byte_bar(label: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar over a known number of bytes; on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with _bar() as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda size: bar.advance(task, size)
+
+
+@contextlib.contextmanager
 def progress_bar(
     label: str, *, quiet: bool
 ) -> Iterator[Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]]]:
@@ -161,11 +175,7 @@ def progress_bar(
     if quiet or not sys.stderr.isatty():
         yield lambda *_: lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415 - costs time that only a terminal is worth
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _bar() as bar:
 
         def start(
             database: Database, cells: tuple[Column, ...], larger_than: int, scope: Scope
@@ -175,3 +185,11 @@ def progress_bar(
             return lambda size: bar.advance(task, size)
 
         yield start
+
+
+def _bar() -> "Progress":
+    from rich.console import Console  # noqa: PLC0415 - costs time that only a terminal is worth
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -7,7 +7,7 @@ import click
 
 from ocblob import config
 from ocblob.cli.main import EXIT_INCOMPLETE
-from ocblob.cli.options import print_json, print_problems, sayer, standard_options
+from ocblob.cli.options import byte_bar, print_json, print_problems, sayer, standard_options
 from ocblob.errors import UsageError
 from ocblob.inspection import store_info, validate
 from ocblob.stores import open_store
@@ -32,7 +32,9 @@ def info(store_place: config.StorePlace, *, db: str | None, as_json: bool, quiet
         return
     click.echo(f"store       {found.url}")
     click.echo(f"  id        {found.id}")
-    click.echo(f"  blobs     {found.blobs:,}, {format_size(found.size)}, {format_size(found.stored_size)} at rest")
+    known = ", as far as this machine knows" if found.remote else ""
+    at_rest = f"{format_size(found.stored_size)} at rest"
+    click.echo(f"  blobs     {found.blobs:,}, {format_size(found.size)}, {at_rest}{known}")
     tier = f" of at most {format_size(found.cache_size)}" if found.remote else ""
     click.echo(f"  here      {format_size(found.held)}{tier}")
     click.echo(f"  trash     {format_size(found.trash)}; {found.quarantined:,} objects in quarantine")
@@ -168,7 +170,9 @@ def sync_command(
     """Bring every copy up to date; may be stopped and run again."""
     del db
     with open_store(store_place) as store:
-        report = sync(store)
+        total = store.catalog.totals().stored_size
+        with byte_bar("sync", total, quiet=quiet or as_json) as progress:
+            report = sync(store, progress=progress)
     if not report.copies:
         raise UsageError("the store has no copies", hint="ocblob store add-copy URL")
     if as_json:

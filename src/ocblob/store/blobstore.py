@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final, Self
 
 from ocblob.backends.base import Backend
@@ -20,29 +19,24 @@ from ocblob.errors import (
     StoreNotFoundError,
     StoreUnavailableError,
 )
-from ocblob.filesystem import (
-    PRIVATE_DIRECTORY_MODE,
-    fsync_directory,
-    make_private_directory,
-    remove_empty_directories,
-)
+from ocblob.filesystem import remove_empty_directories
 from ocblob.store import layout
 from ocblob.store.catalog import NOTE_TIMEOUT_MS, Catalog
 from ocblob.store.copies import Copy, copies_of, declare_copy
 from ocblob.store.epoch import NO_EPOCH, begin_epoch, read_epoch
+from ocblob.store.founding import make_directory, prepare
 from ocblob.store.nurse import Nurse
 from ocblob.store.places import LocalTier, Options, machine_of, place_of
 from ocblob.store.reader import Reader
 from ocblob.store.registry import Registry
 from ocblob.store.shelf import LocalShelf, RemoteShelf, Shelf, Stored
 from ocblob.store.stream import BlobStream
-from ocblob.store.tier import Tier, staged_object
+from ocblob.store.tier import Tier
 from ocblob.store.tiers import trim
 from ocblob.store.trash import Trash
+from ocblob.store.uses import Uses
 from ocblob.store.writer import Hooks, Writer
 
-TOUCH_EVERY_S: Final = 60.0
-TOUCH_BLOBS: Final = 256
 _TRIM_SHARE: Final = 20
 
 
@@ -65,15 +59,16 @@ class BlobStore:
         self._identity = identity
         self._options = options or {}
         self._tier_options = tier
-        self._local = backend if isinstance(backend, LocalBackend) else _directory_of(identity, tier)
-        """Where catalog and staging are; the store itself if that is local, None for a remote one without a tier."""
-        self.remote = self._local is not backend
+        self.remote = not isinstance(backend, LocalBackend)
+        self._local, self._no_tier = (
+            (backend, "") if isinstance(backend, LocalBackend) else _tier_directory(identity, tier)
+        )
+        """Where catalog and staging are: the store itself if that is local; None for a remote one, and why."""
         self._writable = writable and self._local is not None
         self._lock = threading.Lock()
         self._catalog: Catalog | None = None
         self._copies: tuple[tuple[Copy, Backend], ...] | None = None
-        self._used: dict[str, int] = {}
-        self._used_since = time.monotonic()
+        self._uses = Uses(lambda: self.catalog) if self._writable else None
         self._filled = 0
         self.tier: Tier | None = None
         if self.remote and tier is not None and self._local is not None:
@@ -84,7 +79,8 @@ class BlobStore:
             copies=lambda: [place for _copy, place in self.copies()],
             care=Nurse(self) if self._writable else None,
         )
-        self.registry = Registry(backend, machine=machine_of(tier) if self.remote and self._writable else None)
+        machine = machine_of(tier) if self.remote and tier is not None and self._local is not None else None
+        self.registry = Registry(backend, machine=machine)
 
     @classmethod
     def open(
@@ -120,7 +116,7 @@ class BlobStore:
         with contextlib.suppress(StoreNotFoundError):
             return cls.open(url, tier=tier, options=options), False
         if isinstance(backend, LocalBackend):
-            _prepare(backend)
+            prepare(backend)
         # store.json comes last: half a store is no store, and the next try completes it.
         identity = layout.create_identity(backend)
         return cls(backend, identity, writable=True, tier=tier, options=options), True
@@ -149,7 +145,7 @@ class BlobStore:
     def local(self) -> LocalBackend:
         """The directory with catalog and staging. Raises `StoreUnavailableError` if there is none."""
         if self._local is None:
-            raise StoreUnavailableError(f"{self.url}: a remote store without a local tier can only be read")
+            raise StoreUnavailableError(f"{self.url} can only be read: {self._no_tier}")
         return self._local
 
     @property
@@ -158,9 +154,10 @@ class BlobStore:
         with self._lock:
             if self._catalog is None:
                 path = self.local.path(layout.CATALOG_FILE)
-                if self.remote and self._writable:
-                    _make_directory(path.parent)
-                self._catalog = Catalog(path, store_id=self.id, read_only=not self._writable)
+                # A remote store's catalog is this machine's own note: making one changes nothing in the store.
+                if self.remote:
+                    make_directory(path.parent)
+                self._catalog = Catalog(path, store_id=self.id, read_only=not (self._writable or self.remote))
             return self._catalog
 
     def writer(self) -> Writer:
@@ -185,18 +182,18 @@ class BlobStore:
     def chunks(self, digest: str) -> Iterator[bytes]:
         """A blob in pieces of up to 1 MiB; verified if the iterator ends without an error."""
         yield from self.reader.chunks(digest)
-        self._note_use(digest)
+        self._used(digest)
 
     def read(self, digest: str) -> bytes:
         """A whole blob, verified. Memory: the blob, twice while it is joined."""
         data = self.reader.read(digest)
-        self._note_use(digest)
+        self._used(digest)
         return data
 
     def open_blob(self, digest: str) -> "io.BufferedReader[BlobStream]":
         """A seekable stream; verified by digest when it is read from beginning to end."""
         stream = io.BufferedReader(self.reader.open(digest), buffer_size=64 * 1024)
-        self._note_use(digest)
+        self._used(digest)
         return stream
 
     def contains(self, digest: str) -> bool:
@@ -256,7 +253,7 @@ class BlobStore:
             with contextlib.suppress(StoreNotFoundError):
                 layout.read_identity(place)
                 return self._declared(url, place)
-            _prepare(place)
+            prepare(place)
         return self._declared(url, place)
 
     def _place(self, url: str) -> Backend:
@@ -266,16 +263,6 @@ class BlobStore:
         copy = declare_copy(self.backend, self._identity, url, place)
         self._copies = None
         return copy
-
-    def refill(self, place: Backend, digest: str) -> tuple[int, str]:
-        """Put the store's object, verified, into one of its copies; returns stored size and version there.
-
-        Raises `BlobCorruptError`, `ObjectNotFoundError` or `StoreUnavailableError`.
-        """
-        key, staging = layout.object_key(digest), self.local.path(layout.STAGING.rstrip("/"))
-        _make_directory(staging)
-        with staged_object(self.backend, key, staging, digest=digest) as (path, stored_size), path.open("rb") as file:
-            return stored_size, place.put(key, file, size=stored_size)
 
     def forget_elsewhere(self, digests: Sequence[str]) -> None:
         """Remove blobs that are gone from the copies and the tier too; inside a transaction of the catalog.
@@ -297,7 +284,8 @@ class BlobStore:
 
     def close(self) -> None:
         """Note last uses and give the catalog free."""
-        self._flush_uses()
+        if self._uses is not None:
+            self._uses.flush()
         with self._lock:
             if self._catalog is not None:
                 self._catalog.close()
@@ -311,7 +299,7 @@ class BlobStore:
 
     def _tombstones_to_bury(self) -> Callable[[Sequence[str]], None]:
         """An object that is there again has no tombstone; in a store where nothing expired that costs nothing."""
-        if not self.backend.children(layout.TOMBSTONES):
+        if next(self.backend.scan(layout.TOMBSTONES), None) is None:
             return lambda _: None
 
         def bury(digests: Sequence[str]) -> None:
@@ -322,6 +310,10 @@ class BlobStore:
 
     def _epoch(self) -> str:
         return read_epoch(self.backend) if self.remote else NO_EPOCH
+
+    def _used(self, digest: str) -> None:
+        if self._uses is not None:
+            self._uses.note(digest)
 
     def _tier_filled(self, digest: str, stored_size: int) -> None:
         with contextlib.suppress(BackendError, StoreError, DatabaseUnsupportedError):
@@ -335,54 +327,13 @@ class BlobStore:
             if due:
                 trim(self)
 
-    def _note_use(self, digest: str) -> None:
-        if not self._writable:
-            return
-        with self._lock:
-            self._used[digest] = int(time.time())
-            due = len(self._used) >= TOUCH_BLOBS or time.monotonic() - self._used_since > TOUCH_EVERY_S
-        if due:
-            self._flush_uses()
 
-    def _flush_uses(self) -> None:
-        with self._lock:
-            used, self._used = self._used, {}
-            self._used_since = time.monotonic()
-        # Reading must work where nothing can be written.
-        with contextlib.suppress(BackendError, StoreError, DatabaseUnsupportedError):
-            if used and self._writable:
-                self.catalog.touch(used)
-
-
-def _directory_of(identity: layout.StoreIdentity, tier: LocalTier | None) -> LocalBackend | None:
-    return None if tier is None else LocalBackend(tier.directory / identity.id)
-
-
-def _make_directory(path: Path) -> None:
+def _tier_directory(identity: layout.StoreIdentity, tier: LocalTier | None) -> tuple[LocalBackend | None, str]:
+    """The directory of a remote store's tier, or why there is none: reading does without."""
+    if tier is None:
+        return None, "it has no local tier here"
     try:
-        make_private_directory(path)
-    except OSError as error:
-        raise StoreUnavailableError(f"{path}: {error.strerror}") from error
-
-
-def _prepare(backend: LocalBackend) -> None:
-    """The directories of a new local store."""
-    root = backend.root
-    try:
-        if root.exists() and (not root.is_dir() or _foreign(root)):
-            raise StoreError(f"{root} is there, is no blob store, and is not empty", hint="name another --store")
-        objects = backend.path(layout.OBJECTS.rstrip("/"))
-        make_private_directory(objects)
-        make_private_directory(backend.path(layout.STAGING.rstrip("/")))
-        for byte in range(256):
-            (objects / f"{byte:02x}").mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
-        fsync_directory(objects)
-    except OSError as error:
-        raise StoreUnavailableError(f"{root}: {error.strerror}") from error
-
-
-def _foreign(root: Path) -> list[str]:
-    """What lies in a directory that a half-made store would not have there."""
-    ours, half_written = {"objects", "staging", layout.CATALOG_FILE}, (".store.json.", "store.json.new-")
-    names = (entry.name for entry in root.iterdir())
-    return [name for name in names if name not in ours and not name.startswith(half_written)]
+        machine_of(tier)
+    except StoreUnavailableError as error:
+        return None, str(error)
+    return LocalBackend(tier.directory / identity.id), ""

@@ -7,12 +7,27 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from ocblob.backends import local_path
 from ocblob.backends.base import Backend
 from ocblob.digest import digest_of
 from ocblob.errors import ObjectNotFoundError, StoreError, StoreFormatError, StoreNotFoundError
-from ocblob.store.layout import COPIES, StoreIdentity, create_identity, get_json, put_json, read_identity
+from ocblob.store.founding import make_directory
+from ocblob.store.layout import (
+    COPIES,
+    STAGING,
+    StoreIdentity,
+    create_identity,
+    get_json,
+    object_key,
+    put_json,
+    read_identity,
+)
+from ocblob.store.tier import staged_object
+
+if TYPE_CHECKING:
+    from ocblob.store.blobstore import BlobStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,17 @@ def copies_of(backend: Backend) -> Iterator[Copy]:
                     yield Copy(key, url, when)
                 case value:
                     raise StoreFormatError(f"{backend.url}: {stat.key} does not describe a copy: {value}")
+
+
+def refill(store: "BlobStore", place: Backend, digest: str) -> tuple[int, str]:
+    """Put the store's object, verified, into one of its copies; returns stored size and version there.
+
+    Raises `BlobCorruptError`, `ObjectNotFoundError` or `StoreUnavailableError`.
+    """
+    key, staging = object_key(digest), store.local.path(STAGING.rstrip("/"))
+    make_directory(staging)
+    with staged_object(store.backend, key, staging, digest=digest) as (path, stored_size), path.open("rb") as file:
+        return stored_size, place.put(key, file, size=stored_size)
 
 
 def declare_copy(backend: Backend, identity: StoreIdentity, url: str, place: Backend) -> Copy:

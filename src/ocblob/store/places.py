@@ -11,6 +11,7 @@ from typing import Final
 
 from ocblob.backends import connect, scheme_of
 from ocblob.backends.base import Backend
+from ocblob.digest import digest_of
 from ocblob.errors import StoreUnavailableError
 from ocblob.filesystem import make_private_directory, write_durable
 
@@ -35,7 +36,7 @@ class Machine:
     """Who registers a database with a store that several machines share: a path means something on one of them."""
 
     id: str
-    """16 hex digits, made once."""
+    """16 hex digits: of something random that was written once, and the machine's name."""
     name: str
     """For messages."""
 
@@ -46,17 +47,17 @@ def place_of(url: str, options: Options | None, tier: LocalTier | None) -> Backe
     return connect(url, (options or {}).get(scheme_of(url)), remembered=remembered)
 
 
-def machine_of(tier: LocalTier | None) -> Machine | None:
-    """This machine, as the directory of its tier knows it."""
-    if tier is None:
-        return None
+def machine_of(tier: LocalTier) -> Machine:
+    """This machine, as its tier's directory knows it. Raises `StoreUnavailableError` if nothing can be kept there."""
     path = tier.directory / "machine-id"
     try:
         make_private_directory(tier.directory)
         if not path.exists():
             with contextlib.suppress(FileExistsError), path.open("x", encoding="ascii") as file:
                 file.write(os.urandom(8).hex())
-        return Machine(path.read_text(encoding="ascii").strip(), platform.node())
+        # Images of machines are copied, names and all that is in them; what is then called otherwise is another one.
+        own = f"{path.read_text(encoding='ascii').strip()} {platform.node()}"
+        return Machine(digest_of(own.encode("utf-8", "replace"))[:16], platform.node())
     except OSError as error:
         raise StoreUnavailableError(f"{path}: {error.strerror}") from error
 

@@ -290,4 +290,7 @@ def _remove_stale(staging: Path) -> None:
         for directory in staging.iterdir():
             with contextlib.suppress(OSError):
                 if directory.stat().st_mtime < time.time() - STALE_STAGING_S:
-                    shutil.rmtree(directory, ignore_errors=True)
+                    if directory.is_dir():
+                        shutil.rmtree(directory, ignore_errors=True)
+                    else:
+                        directory.unlink()
