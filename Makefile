@@ -21,6 +21,9 @@ lint: $(VENV)/installed  ## style and types
 
 bench: $(VENV)/installed  ## the figures of the README
 	$(BIN)/python benchmarks/bench_offload.py
+	$(BIN)/python benchmarks/bench_s3.py
+	$(BIN)/python benchmarks/bench_scale.py
+	$(BIN)/python benchmarks/bench_marks.py
 
 clean:
 	rm -rf $(VENV) .cache .coverage* demo build dist
