@@ -165,12 +165,12 @@ class BlobStore:
         staging = self.local.path(layout.STAGING.rstrip("/"))
         if not self._writable:
             raise StoreUnavailableError(f"{self.url}: no permission to write")
+        catalog = self.catalog
         shelf: Shelf = (
-            RemoteShelf(self.backend, self.reader, self.tier)
+            RemoteShelf(self.backend, self.reader, self.tier, room=self.tier.capacity - catalog.totals().held)
             if self.tier is not None
             else LocalShelf(self.local, self.reader)
         )
-        catalog = self.catalog
         hooks = Hooks(epoch=self._epoch, published=self._tombstones_to_bury())
         return Writer(shelf, catalog, staging, hooks=hooks)
 

@@ -4,13 +4,16 @@ A copy is laid out as a store with the same id, so it can itself be opened if th
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocblob.backends import local_path
 from ocblob.backends.base import Backend
+from ocblob.backends.local import LocalBackend
 from ocblob.digest import digest_of
 from ocblob.errors import ObjectNotFoundError, StoreError, StoreFormatError, StoreNotFoundError
 from ocblob.store.founding import make_directory
@@ -66,7 +69,7 @@ def declare_copy(backend: Backend, identity: StoreIdentity, url: str, place: Bac
     """Make `place` a copy of the store and enter it. Raises `StoreError` if it holds another store."""
     local = local_path(url)
     url = url if local is None else str(local.absolute())
-    if place.url == backend.url:
+    if place.url == backend.url or (local is not None and _same_directory(local, backend)):
         raise StoreError(f"{place.url} is the store itself; a copy is another place")
     with contextlib.suppress(StoreNotFoundError):
         found = read_identity(place)
@@ -76,3 +79,8 @@ def declare_copy(backend: Backend, identity: StoreIdentity, url: str, place: Bac
     copy = Copy(digest_of(url.encode("utf-8", "surrogateescape"))[:16], url, int(time.time()))
     put_json(backend, f"{COPIES}{copy.id}.json", asdict(copy))
     return copy
+
+
+def _same_directory(path: Path, backend: Backend) -> bool:
+    """Whether a path leads to a local store's own directory, by whatever spelling."""
+    return isinstance(backend, LocalBackend) and os.path.realpath(path) == os.path.realpath(backend.root)

@@ -1,7 +1,8 @@
 """Where a writer's objects become durable: files of our own, or a remote store that acknowledges them."""
 
 import contextlib
-from collections.abc import Iterable
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -51,11 +52,14 @@ class Shelf(Protocol):
     def send(self, staged: Stored, path: Path) -> Stored:
         """Make a staged file's bytes durable; returns what is there then: maybe an object of somebody else's."""
 
-    def publish(self, staged: dict[str, Path], all_digests: Iterable[str]) -> None:
-        """Give sent files their names, durably. What is given its name is no staged file any more."""
+    def publish(self, staged: dict[str, Path], stored: Mapping[str, Stored]) -> None:
+        """Give sent files their names, durably. What is given its name is no staged file any more.
+
+        `stored` are all blobs of the batch, with those that were there before.
+        """
 
     def held(self, stored_size: int) -> int:
-        """How many bytes of a fresh object the local tier has."""
+        """How many bytes of a fresh object the local tier will have; asked once for each."""
 
 
 class LocalShelf:
@@ -96,11 +100,11 @@ class LocalShelf:
             ) from error
         return staged
 
-    def publish(self, staged: dict[str, Path], all_digests: Iterable[str]) -> None:
+    def publish(self, staged: dict[str, Path], stored: Mapping[str, Stored]) -> None:
         """Rename all, then fsync each touched directory once."""
         for digest, path in staged.items():
             self._backend.adopt(object_key(digest), path)
-        self._backend.sync(object_key(digest) for digest in all_digests)
+        self._backend.sync(object_key(digest) for digest in stored)
 
     def held(self, stored_size: int) -> int:
         """All of it."""
@@ -112,10 +116,13 @@ class RemoteShelf:
 
     sends_unverified = False
 
-    def __init__(self, backend: Backend, reader: Reader, tier: Tier) -> None:
+    def __init__(self, backend: Backend, reader: Reader, tier: Tier, *, room: int) -> None:
         self._backend = backend
         self._reader = reader
         self._tier = tier
+        self._lock = threading.Lock()
+        self._room = room
+        """Bytes that the tier may still take: what is claimed cannot be trimmed while this writer is at work."""
 
     def find(self, digest: str, row: BlobRow | None) -> Stored | None:
         """One HEAD for a blob that this host has seen there; one that it has not is put, which tells too."""
@@ -125,7 +132,7 @@ class RemoteShelf:
         try:
             stat = self._backend.stat(key)
             if not stat.version or (stat.version, stat.stored_size) != (row.version, row.stored_size):
-                return self._verified(digest, key)
+                return replace(self._verified(digest, key), held=row.held)
         except (BlobCorruptError, ObjectNotFoundError):
             return None
         return Stored(digest, row.size, row.stored_size, new=False, held=row.held, version=row.version)
@@ -142,20 +149,23 @@ class RemoteShelf:
                 return replace(self._verified(staged.digest, key), held=staged.held)
         raise StoreUnavailableError(f"{self._backend.url}: {key} is there and is not, again and again")
 
-    def publish(self, staged: dict[str, Path], all_digests: Iterable[str]) -> None:
+    def publish(self, staged: dict[str, Path], stored: Mapping[str, Stored]) -> None:
         """Keep what the tier keeps; the staged files of the others go."""
-        del all_digests
         for digest, path in staged.items():
             # The object is durable where it counts; a tier that cannot be written loses nothing.
             with contextlib.suppress(BackendError, OSError):
-                if self._tier.keeps(path.stat().st_size):
+                if stored[digest].held:
                     self._tier.directory.adopt(object_key(digest), path)
                 else:
                     path.unlink()
 
     def held(self, stored_size: int) -> int:
-        """What the tier keeps."""
-        return stored_size if self._tier.keeps(stored_size) else 0
+        """What the tier keeps, as long as there is room."""
+        with self._lock:
+            if not self._tier.keeps(stored_size) or stored_size > self._room:
+                return 0
+            self._room -= stored_size
+            return stored_size
 
     def _verified(self, digest: str, key: str) -> Stored:
         size, version = self._reader.verify_own(digest, key)

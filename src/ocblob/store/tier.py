@@ -68,7 +68,7 @@ class Tier:
         except OSError as error:
             raise StoreUnavailableError(f"{self.staging}: {error.strerror}") from error
         finally:
-            path.unlink(missing_ok=True)
+            _unlink(path)
         self._filled(digest, stored_size)
 
     def drop(self, digest: str) -> None:
@@ -117,4 +117,10 @@ def staged_object(backend: Backend, key: str, staging: Path, *, digest: str) -> 
     except OSError as error:
         raise StoreUnavailableError(f"{staging}: {error.strerror}") from error
     finally:
-        path.unlink(missing_ok=True)
+        _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    """What could not be made, on a read-only file system for one, cannot be removed either."""
+    with contextlib.suppress(OSError):
+        path.unlink()
