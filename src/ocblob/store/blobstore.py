@@ -73,11 +73,11 @@ class BlobStore:
         self.tier: Tier | None = None
         if self.remote and tier is not None and self._local is not None:
             self.tier = Tier(self._local, capacity=tier.cache_bytes, filled=self._tier_filled)
-        self.reader = Reader(
-            backend,
-            tier=self.tier if self._writable else None,
-            copies=lambda: [place for _copy, place in self.copies()],
-            care=Nurse(self) if self._writable else None,
+        care = Nurse(self) if self._writable else None
+        self._past_tier = Reader(backend, copies=self._copied_to, care=care)
+        """For headers: they are not worth fetching whole objects."""
+        self.reader = (
+            Reader(backend, tier=self.tier, copies=self._copied_to, care=care) if self._writable else self._past_tier
         )
         machine = machine_of(tier) if self.remote and tier is not None and self._local is not None else None
         self.registry = Registry(backend, machine=machine)
@@ -210,7 +210,7 @@ class BlobStore:
 
     def header(self, digest: str) -> ObjectHeader:
         """What an object says of itself; its content is not read. Raises as reading does."""
-        with self.reader.open(digest) as stream:
+        with self._past_tier.open(digest) as stream:
             return stream.header
 
     def new_catalog(self) -> Catalog:
@@ -255,6 +255,9 @@ class BlobStore:
                 return self._declared(url, place)
             prepare(place)
         return self._declared(url, place)
+
+    def _copied_to(self) -> list[Backend]:
+        return [place for _copy, place in self.copies()]
 
     def _place(self, url: str) -> Backend:
         return place_of(url, self._options, self._tier_options)

@@ -1,6 +1,7 @@
 """Opening the places of a store, and what one machine keeps for them."""
 
 import contextlib
+import io
 import json
 import os
 import platform
@@ -11,8 +12,9 @@ from typing import Final
 
 from ocblob.backends import connect, scheme_of
 from ocblob.backends.base import Backend
+from ocblob.backends.local import LocalBackend
 from ocblob.digest import digest_of
-from ocblob.errors import StoreUnavailableError
+from ocblob.errors import ObjectNotFoundError, StoreUnavailableError
 from ocblob.filesystem import make_private_directory, write_durable
 
 CACHE_BYTES: Final = 10**9
@@ -51,15 +53,17 @@ def machine_of(tier: LocalTier) -> Machine:
     """This machine, as its tier's directory knows it. Raises `StoreUnavailableError` if nothing can be kept there."""
     path = tier.directory / "machine-id"
     try:
-        make_private_directory(tier.directory)
         if not path.exists():
-            with contextlib.suppress(FileExistsError), path.open("x", encoding="ascii") as file:
-                file.write(os.urandom(8).hex())
+            token = os.urandom(8).hex().encode()
+            # It appears whole, and once: half a token would be another machine.
+            LocalBackend(tier.directory).put_new(path.name, io.BytesIO(token), size=len(token))
         # Images of machines are copied, names and all that is in them; what is then called otherwise is another one.
         own = f"{path.read_text(encoding='ascii').strip()} {platform.node()}"
         return Machine(digest_of(own.encode("utf-8", "replace"))[:16], platform.node())
     except OSError as error:
         raise StoreUnavailableError(f"{path}: {error.strerror}") from error
+    except ObjectNotFoundError as error:
+        raise StoreUnavailableError(str(error)) from error
 
 
 class Notes(MutableMapping[str, str]):
