@@ -21,6 +21,8 @@ from ocblob.store.writer import Batch, Receipt, Wanted, Writer
 BATCH_CELLS: Final = 256
 BATCH_BYTES: Final = 64 * 1024 * 1024
 """Bytes of cells that one batch covers."""
+FIRST_BATCH_BYTES: Final = 8 * 1024 * 1024
+"""The first batch is small, and the next ones double: stagers and a remote store begin to work at once."""
 BATCH_CONTENT_BYTES: Final = 2 * 1024 * 1024
 """New content that one batch holds in memory."""
 BATCHES_IN_FLIGHT: Final = 3
@@ -51,6 +53,7 @@ class Committed:
 @dataclass(slots=True)
 class _Group:
     stamp: object
+    limit_bytes: int
     planned: list[PlannedCell] = field(default_factory=list)
     cell_bytes: int = 0
     content_bytes: int = 0
@@ -64,7 +67,7 @@ class _Group:
     def full(self) -> bool:
         return (
             len(self.planned) >= BATCH_CELLS
-            or self.cell_bytes >= BATCH_BYTES
+            or self.cell_bytes >= self.limit_bytes
             or self.content_bytes >= BATCH_CONTENT_BYTES
         )
 
@@ -97,7 +100,7 @@ class CellBatches:
         self._pending: list[tuple[Future[None], int]] = []
         """Batches on their way, with the bytes of new content that each holds."""
         self._stopped = False
-        self._group = _Group(database.stamp())
+        self._group = _Group(database.stamp(), FIRST_BATCH_BYTES)
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +133,7 @@ class CellBatches:
             if not self._database.reads_beside_writes:
                 self.wait()
         # Taken before anything of the next batch is read.
-        self._group = _Group(self._database.stamp())
+        self._group = _Group(self._database.stamp(), min(2 * self._group.limit_bytes, BATCH_BYTES))
 
     def wait(self) -> None:
         """Until every batch that was handed over is committed."""

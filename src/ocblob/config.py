@@ -79,7 +79,7 @@ def store_place(
         import platformdirs  # noqa: PLC0415 - 10 ms that only the default is worth
 
         url, source = str(platformdirs.user_data_path("ocblob", appauthor=False) / "store"), "default"
-    size = cache_size or environment.get(CACHE_VARIABLE)
+    size = cache_size if cache_size is not None else environment.get(CACHE_VARIABLE) or None
     if size is None and "cache_size" in settings:
         size = _text(settings["cache_size"], path, "cache_size")
     tier = LocalTier(_state_directory(environment) / "stores", CACHE_BYTES if size is None else parse_size(size))

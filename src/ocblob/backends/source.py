@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 from ocblob.backends.positioned import Positioned
 from ocblob.errors import BackendError
 
-IN_MEMORY_BYTES: Final = 1 << 20
+IN_MEMORY_BYTES: Final = 4 << 20
 """A small body is sent from memory: for a file boto3 first asks the server whether it may, one round trip more."""
 
 
