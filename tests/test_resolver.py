@@ -149,7 +149,7 @@ def test_odd_places_are_typed_errors(place: str, tmp_path: Path, monkeypatch: py
 
 def test_contract_of_the_public_names() -> None:
     """The public names and the parameters of the resolver are those that are documented."""
-    assert ["BlobStore", "Ref", "Resolver", "__version__", "find_refs"] == ocblob.__all__
+    assert ["BlobStore", "LocalTier", "Ref", "Resolver", "__version__", "find_refs"] == ocblob.__all__
     assert sorted(ocblob.__all__) == ocblob.__all__
     assert ["self", "cell", "missing"] == list(inspect.signature(Resolver.rehydrate).parameters)
     assert "raise" == inspect.signature(Resolver.rehydrate).parameters["missing"].default
