@@ -170,8 +170,14 @@ class Reader:
         with contextlib.suppress(BackendError, StoreError, BlobError, OSError):
             if own_is_bad and found.backend is not self._backend:
                 self._care.heal(digest, found)
-            elif found.backend is self._backend and found.key.startswith(TRASH):
-                self._care.in_trash(digest, found.key)
+        if found.backend is self._backend:
+            self._revive(digest, found.key)
+
+    def _revive(self, digest: str, key: str) -> None:
+        """Somebody reads the store's own object; one in the trash comes back."""
+        if self._care is not None and key.startswith(TRASH):
+            with contextlib.suppress(BackendError, StoreError, BlobError, OSError):
+                self._care.in_trash(digest, key)
 
     def _copies(self, digest: str) -> Iterator[Found]:
         """Every copy that there is, opened; the caller closes it.
@@ -208,6 +214,7 @@ class Reader:
                         self._tier.fill(digest, found.file)
                     kept = next(self._opened(self._tier.directory, object_key(digest)), None)
             if kept is not None:
+                self._revive(digest, key)
                 yield kept
             else:
                 yield from self._opened(self._backend, key)
