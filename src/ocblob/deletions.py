@@ -99,10 +99,15 @@ def evict_pass(  # noqa: PLR0913
                 pruned = _prune_due(store, grace_s=grace_s, dry_run=dry_run, say=say)
             except (DeletionRefusedError, DatabaseError) as error:
                 skipped = f"unreferenced blobs are not deleted: {error}"
-        if expire and store.remote and not dry_run:
+        durable = expire and store.remote
+        if durable and not dry_run:
             store.begin_deletions()
         with Survey(store.catalog) as survey:
-            plan = plan_evict(survey, limits, now=time.time(), durable=expire and store.remote)
+            if durable and not dry_run:
+                # What other hosts have put or taken away is judged as it is now.
+                survey.take(store.backend)
+                survey.reconcile(remote=True)
+            plan = plan_evict(survey, limits, now=time.time(), durable=durable)
             if dry_run:
                 return EvictPass(EvictReport(plan=plan, pruned_size=pruned), skipped)
             report = apply_evict(store, survey, plan, pruned_size=pruned, expire=expire, policy=_policy(limits))

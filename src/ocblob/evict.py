@@ -13,7 +13,7 @@ from typing import Final
 from ocblob.errors import BackendError, BlobError, UsageError
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
-from ocblob.store.layout import new_generation, object_key
+from ocblob.store.layout import object_key
 from ocblob.store.survey import Survey
 from ocblob.store.tiers import LOW_WATER, keepers_of, release
 from ocblob.store.trash import BATCH_BLOBS, Item
@@ -139,7 +139,6 @@ class _Evictor:
         self._policy = policy if expire else ""
         # A remote store that is to expire blobs lets go of its own: nobody else keeps those.
         self._keepers = [] if expire and store.remote else keepers_of(store)
-        self._generation = new_generation(time.time())
         self._kept = 0
         self._kept_size = 0
         self._kept_old = 0
@@ -188,9 +187,7 @@ class _Evictor:
         last = [replace(item, key=object_key(item.digest)) for item in items if item.digest not in gone]
         if not self._policy or not last:
             return gone
-        expired = self._store.trash().expire(
-            last, generation=self._generation, policy=self._policy, mime=partial(_mime_of, self._store)
-        )
+        expired = self._store.trash().expire(last, policy=self._policy, mime=partial(_mime_of, self._store))
         if self._store.tier is not None:
             for item in expired:
                 # The catalog no longer knows of the file: nothing would ever find it again.

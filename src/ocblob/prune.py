@@ -5,20 +5,22 @@ Whatever is in doubt stays. A blob that the second mark finds, or that somebody 
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ocblob.digest import is_digest
 from ocblob.errors import BlobCorruptError, ObjectNotFoundError, UsageError
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
-from ocblob.store.layout import new_generation, object_key
+from ocblob.store.layout import TOMBSTONES, object_key
 from ocblob.store.survey import Survey
 from ocblob.store.trash import BATCH_BLOBS, Item
 
 GRACE_S: Final = 14 * 86400
 GRACE_MIN_S: Final = 86400
 """Longer than any claim: a writer that slept past its claim starts again, and finds the blob in the trash."""
+TOMBSTONE_S: Final = 86400
 LARGE_SHARE: Final = 0.1
 """More than this part of a store's bytes does not go without being asked for."""
 
@@ -40,7 +42,6 @@ class PrunePlan:
     waiting_size: int
     live_size: int
     trash_size: int
-    generation: str = field(repr=False)
 
     @property
     def large(self) -> bool:
@@ -93,7 +94,6 @@ def plan_prune(survey: Survey, marks: Path, *, now: float, grace_s: float = GRAC
         *waiting,
         live_size=live_size,
         trash_size=trash_size,
-        generation=new_generation(now),
     )
 
 
@@ -110,14 +110,23 @@ def apply_prune(store: BlobStore, survey: Survey, plan: PrunePlan, *, condemn: b
         report.deleted_size += sum(item.stored_size for item in gone)
     if condemn:
         for batch in survey.chosen("condemn", batch=BATCH_BLOBS):
-            moved = trash.condemn(batch, generation=plan.generation)
+            moved = trash.condemn(batch)
             report.condemned += len(moved)
             report.condemned_size += sum(item.stored_size for item in moved)
     for batch in survey.chosen("spare", batch=BATCH_BLOBS):
         _drop_spares(store, batch)
+    _drop_tombstones(store, survey)
     store.tidy_trash()
     report.elapsed_s = time.monotonic() - begun
     return report
+
+
+def _drop_tombstones(store: BlobStore, survey: Survey) -> None:
+    """An expiry that was stopped left tombstones beside objects that are still there; one under way is hours at most."""
+    for stat in store.backend.scan(TOMBSTONES):
+        digest = stat.key.removeprefix(TOMBSTONES).removesuffix(".json")
+        if is_digest(digest) and stat.modified < time.time() - TOMBSTONE_S and survey.lists(digest):
+            store.backend.delete(stat.key, version=stat.version)
 
 
 def _drop_spares(store: BlobStore, batch: list[Item]) -> None:

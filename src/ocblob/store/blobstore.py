@@ -21,7 +21,7 @@ from ocblob.errors import (
 )
 from ocblob.filesystem import remove_empty_directories
 from ocblob.store import layout
-from ocblob.store.catalog import NOTE_TIMEOUT_MS, Catalog
+from ocblob.store.catalog import NOTE_TIMEOUT_MS, Catalog, set_aside
 from ocblob.store.copies import Copy, copies_of, declare_copy
 from ocblob.store.epoch import NO_EPOCH, begin_epoch, read_epoch
 from ocblob.store.founding import make_directory, prepare
@@ -214,16 +214,15 @@ class BlobStore:
             return stream.header
 
     def new_catalog(self) -> Catalog:
-        """Put an empty catalog in the place of the old one, which is kept under another name."""
-        path = self.local.path(layout.CATALOG_FILE)
+        """Put an empty catalog in the place of the old one, which is kept under another name.
+
+        Raises `StoreLockedError` if another process works with the old one: its claims would hold no longer.
+        """
         with self._lock:
             if self._catalog is not None:
                 self._catalog.close()
                 self._catalog = None
-            old = f"{path.name}.{time.time_ns():x}.old"
-            for suffix in ("-wal", "", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    path.with_name(path.name + suffix).replace(path.with_name(old + suffix))
+            set_aside(self.local.path(layout.CATALOG_FILE))
         return self.catalog
 
     def stored_size(self, digest: str) -> int:
@@ -300,14 +299,17 @@ class BlobStore:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def _tombstones_to_bury(self) -> Callable[[Sequence[str]], None]:
+    def _tombstones_to_bury(self) -> Callable[[Iterable[Stored]], None]:
         """An object that is there again has no tombstone; in a store where nothing expired that costs nothing."""
         if next(self.backend.scan(layout.TOMBSTONES), None) is None:
             return lambda _: None
 
-        def bury(digests: Sequence[str]) -> None:
-            for digest in digests:
-                self.backend.delete(layout.tombstone_key(digest))
+        def bury(stored: Iterable[Stored]) -> None:
+            for item in stored:
+                # A hit on a shared store may be on an object that another host is about to expire: only a put of
+                # our own is sure to stay, for it has another version than the one that host has seen.
+                if item.new or not self.remote:
+                    self.backend.delete(layout.tombstone_key(item.digest))
 
         return bury
 

@@ -334,6 +334,22 @@ class Catalog:
         return self._db.execute(sql, bindings).get
 
 
+def set_aside(path: Path) -> None:
+    """Give a catalog another name. Raises `StoreLockedError` if another process has it open; damage is no obstacle."""
+    if not path.exists():
+        return
+    with contextlib.suppress(StoreFormatError, StoreUnavailableError), _translated(path):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; ROLLBACK").fetchall()
+        finally:
+            connection.close()
+    old = f"{path.name}.{time.time_ns():x}.old"
+    for suffix in ("-wal", "", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).replace(path.with_name(old + suffix))
+
+
 def _blob_row(row: tuple[Any, ...]) -> BlobRow:
     digest, size, stored_size, held, state, since, used_at, generation, version = row
     return BlobRow(digest.lower(), size, stored_size, held, State(state), since, used_at, generation, version)

@@ -15,13 +15,21 @@ from typing import Final, TypeVar
 from ocblob.backends.base import Backend
 from ocblob.errors import ObjectNotFoundError
 from ocblob.store.catalog import Catalog, State
-from ocblob.store.layout import object_key, put_json, tombstone_key, trash_key
+from ocblob.store.layout import (
+    generation_time,
+    new_generation,
+    object_key,
+    put_json,
+    tombstone_key,
+    trash_key,
+)
 
 R = TypeVar("R")
 
 BATCH_BLOBS: Final = 500
 """In one transaction of the catalog."""
 MOVERS: Final = 8
+SLEPT_S: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +50,22 @@ class Trash:
         self._backend = backend
         self._catalog = catalog
 
-    def condemn(self, items: Sequence[Item], *, generation: str) -> list[Item]:
+    def condemn(self, items: Sequence[Item], *, generation: str = "") -> list[Item]:
         """Move live blobs to the trash; returns those that are there now, by their new keys.
 
-        A claimed blob stays, and so does one that was put again since it was listed.
+        A claimed blob stays, and so does one that was put again since it was listed. The generation begins now, not
+        when the round was planned, unless one is named: the grace begins when a blob leaves its place.
         """
+        named, generation = generation, generation or new_generation(time.time())
         condemned = self._change(items, State.LIVE, State.CONDEMNED, generation=generation)
-        targets = [trash_key(generation, item.digest) for item in condemned]
-        moved = self._each(zip(condemned, targets, strict=True), self._moved)
-        kept = [item for item, done in zip(condemned, moved, strict=True) if not done]
-        self._backend.sync([*(item.key for item in condemned), *targets])
-        if kept:
+        in_trash = self._to_trash(condemned, generation)
+        there = {item.digest for item in in_trash}
+        if kept := [item for item in condemned if item.digest not in there]:
             self._change(kept, State.CONDEMNED, State.LIVE)
-        return [
-            Item(item.digest, item.stored_size, version, target)
-            for item, target, version in zip(condemned, targets, moved, strict=True)
-            if version is not None
-        ]
+        if not named and time.time() - (generation_time(generation) or 0) > SLEPT_S:
+            # This machine slept on the way: what it moved a moment ago must not look as if it lay there since.
+            in_trash = self._to_trash(in_trash, new_generation(time.time()))
+        return in_trash
 
     def revive(self, items: Sequence[Item]) -> int:
         """Bring blobs back from the trash; returns how many. One that is live already stays as it is."""
@@ -93,39 +100,44 @@ class Trash:
         kept = {digest for digest, row in rows.items() if row is not None and row.state is not State.DELETING}
         return [item for item in removed if item.digest not in kept]
 
-    def expire(self, items: Sequence[Item], *, generation: str, policy: str, mime: Callable[[Item], str]) -> list[Item]:
+    def expire(
+        self, items: Sequence[Item], *, policy: str, mime: Callable[[Item], str], generation: str = ""
+    ) -> list[Item]:
         """Drop referenced blobs for good, their tombstones first; returns those that are gone."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
         sizes = {item.digest: row.size for item in items if (row := self._catalog.get(item.digest))}
+        generation = generation or new_generation(time.time())
         condemned = self._change(items, State.LIVE, State.CONDEMNED, generation=generation)
 
-        def bury(item: Item, key: str) -> str:
-            tombstone = {
-                "digest": item.digest,
-                "size": sizes.get(item.digest, 0),
-                "mime": mime(item),
-                "when": now,
-                "policy": policy,
-            }
+        def bury(item: Item, key: str) -> None:
+            size = sizes.get(item.digest, 0)
+            tombstone = {"digest": item.digest, "size": size, "mime": mime(item), "when": now, "policy": policy}
             put_json(self._backend, key, tombstone)
-            return key
 
         self._each(((item, tombstone_key(item.digest)) for item in condemned), bury)
-        targets = [trash_key(generation, item.digest) for item in condemned]
-        moved = self._each(zip(condemned, targets, strict=True), self._moved)
-        self._backend.sync([*(item.key for item in condemned), *targets])
-        in_trash = [
+        gone = self.delete(self._to_trash(condemned, generation))
+        names = {item.digest for item in gone}
+        left = [item for item in condemned if item.digest not in names]
+        self._change(left, State.CONDEMNED, State.LIVE)
+        self._each(((item, object_key(item.digest)) for item in left), self._unburied)
+        return gone
+
+    def _unburied(self, item: Item, live: str) -> None:
+        """A tombstone must not stand beside a blob that stayed; one whose object is gone already keeps it."""
+        with contextlib.suppress(ObjectNotFoundError):
+            self._backend.stat(live)
+            self._backend.delete(tombstone_key(item.digest))
+
+    def _to_trash(self, items: Sequence[Item], generation: str) -> list[Item]:
+        """Move objects, durably; those that are there now, by their new keys."""
+        targets = [trash_key(generation, item.digest) for item in items]
+        moved = self._each(zip(items, targets, strict=True), self._moved)
+        self._backend.sync([*(item.key for item in items), *targets])
+        return [
             Item(item.digest, item.stored_size, version, target)
-            for item, target, version in zip(condemned, targets, moved, strict=True)
+            for item, target, version in zip(items, targets, moved, strict=True)
             if version is not None
         ]
-        gone = self.delete(in_trash)
-        # A tombstone must not stand beside a blob that stayed, though an object would win over it.
-        left = {item.digest for item in condemned} - {item.digest for item in gone}
-        for digest in left:
-            self._backend.delete(tombstone_key(digest))
-        self._change([item for item in condemned if item.digest in left], State.CONDEMNED, State.LIVE)
-        return gone
 
     def _change(self, items: Sequence[Item], old: State, new: State, *, generation: str = "") -> list[Item]:
         """Compare and swap in one transaction; those that were `old` and that nobody claims."""

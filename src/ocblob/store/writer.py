@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +78,7 @@ class Hooks:
 
     epoch: Callable[[], str] = lambda: NO_EPOCH
     """Read once a batch, just before its rows are swapped."""
-    published: Callable[[Sequence[str]], None] = lambda _: None
+    published: Callable[[Iterable[Stored]], None] = lambda _: None
     """Told of blobs when they are durable."""
 
 
@@ -221,7 +221,7 @@ class Writer:
                 # Several batches may share it.
                 staged[digest].path = None
             # Hits too: one that was found in the trash may have its tombstone already.
-            self._hooks.published(list(stored))
+            self._hooks.published(stored.values())
             with self._catalog.transaction():
                 self._claims.check_standing(stored)
                 for item in stored.values():
