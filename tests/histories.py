@@ -63,7 +63,7 @@ NEVER_WRONG: Final = (DeletionRefusedError, DatabaseError, ClaimLostError, Backe
 """What a verb may answer in a world like this one; nothing is lost by it."""
 
 BLOBS: Final = 4
-STOPS: Final = 45
+STOPS: Final = (8, 45)
 PHRASES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
     "round": (("prune", 0), ("prune", 1), ("prune", 0)),
     "grace": (("wait", None), ("prune", 0), ("prune", 1), ("prune", 0)),
@@ -71,6 +71,19 @@ PHRASES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
     "use": (("insert", None), ("offload", None)),
     "refresh": (("clear", None), ("insert", None), ("offload", None)),
     "unmount": (("mount", 0), ("prune", None), ("wait", None), ("prune", None), ("mount", 0)),
+    "talk": (("insert", 0), ("offload", 0), ("quote", 0), ("clear", 0), ("prune", 1), ("prune", 0), ("prune", 1)),
+    "asleep": (
+        *(("insert", 0), ("put", 0), ("unpin", 0), ("offload", 0), ("wait", None), ("prune", 1), ("prune", 0)),
+        *(("wait", None), ("prune", 1), ("prune", 0), ("resume", 0)),
+    ),
+    "race": (
+        *(("insert", 1), ("offload", 1), ("insert", 0), ("offload", 0), ("expire", 1), ("resume", 0)),
+        *(("resume", 0), ("check", 0)),
+    ),
+    "drowsy": (
+        *(("insert", 0), ("offload", 0), ("sync", 0), ("wait", None), ("evict", 0), ("clear", 0), ("prune", 0)),
+        *(("wait", None), ("prune", 0), ("insert", 0), ("offload", 0), ("wait", None), ("resume", 0)),
+    ),
     "seal": (("put", None), ("clear", None), ("prune", 0), ("prune", 1), ("prune", 0)),
 }
 """What only together does something."""
@@ -82,6 +95,10 @@ WEIGHTS: Final[dict[str, int]] = {
     "use": 10,
     "refresh": 3,
     "seal": 1,
+    "talk": 1,
+    "asleep": 1,
+    "race": 1,
+    "drowsy": 1,
     "unmount": 1,
     "insert": 4,
     "offload": 8,
@@ -156,9 +173,10 @@ def generate(seed: int, profile: Profile) -> History:
     length = dice.randint(*profile.steps)
     while len(steps) < length:
         phrase = dice.choices(verbs, weights)[0]
+        what = dice.randrange(12)
         for verb, place in PHRASES.get(phrase, ((phrase, None),)):
-            stop = dice.randrange(STOPS) if dice.random() < profile.pauses else TO_THE_END
-            steps.append((verb, dice.randrange(12) if place is None else place, dice.randrange(12), stop))
+            stop = dice.randrange(dice.choice(STOPS)) if dice.random() < profile.pauses else TO_THE_END
+            steps.append((verb, dice.randrange(12) if place is None else place, what, stop))
     return History(shape, dice.random() < 0.5, dice.random() < 0.5, dice.choice([0, TIER_BYTES]), tuple(steps))
 
 
@@ -346,8 +364,10 @@ class Player:
         self._store_verb(first, "check", stop, lambda store: check(store, [], read_data=share, repair=second % 2 == 0))
 
     def do_rebuild(self, first: int, _second: int, stop: int | None) -> None:
-        """As `ocblob check --rebuild-catalog`."""
-        self._store_verb(first, "rebuild", stop, rebuild_catalog)
+        """As `ocblob check --rebuild-catalog`, which nothing else of this host may run beside."""
+        del stop
+        if not any(process.host is self._host(first) for process in self.world.processes):
+            self._store_verb(first, "rebuild", None, rebuild_catalog)
 
     def _store_verb(self, first: int, verb: str, stop: int | None, act: Callable[[Any], object]) -> None:
         world, host = self.world, self._host(first)
@@ -485,6 +505,7 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("count", type=int, nargs="?", default=1)
     parser.add_argument("--rule", default="")
+    parser.add_argument("--sound", action="store_true", help="a rule's kind of histories, the rule not switched off")
     parser.add_argument("--trace", action="store_true")
     arguments = parser.parse_args()
     from histories_rules import RULES, switched_off
@@ -492,7 +513,7 @@ def main() -> int:
     rule = RULES.get(arguments.rule)
     profile = rule.profile if rule else Profile()
     begun = time.monotonic()
-    with switched_off(arguments.rule):
+    with switched_off("" if arguments.sound else arguments.rule):
         if arguments.trace:
             print(run(generate(arguments.seed, profile), trace=print))
             return 0

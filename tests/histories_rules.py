@@ -18,7 +18,7 @@ from ocblob.store import catalog as catalogs
 Patch = tuple[Any, str, Any]
 
 _plan_prune = deletions.plan_prune
-_mark_here = deletions._mark_here
+_mark_here = histories_world._mark_here
 _mark_elsewhere = deletions._mark_elsewhere
 _choose = survey.Survey.choose
 _expire = trash.Trash.expire
@@ -47,12 +47,13 @@ class Rule:
 SHARED: Final = Profile(shapes=("shared",))
 OWN: Final = Profile(shapes=("own",))
 WITH_COPY: Final = Profile(shapes=("own+copy",))
+ASLEEP: Final = Profile(pauses=0.4, weights={"asleep": 60})
 SLEEPY: Final = Profile(
     pauses=0.8, weights={"grace": 20, "use": 20, "offload": 15, "condemn": 12, "clear": 4, "wait": 6, "backup": 1}
 )
 EXPIRING: Final = Profile(
     pauses=0.6,
-    weights={"expire": 12, "use": 20, "offload": 14, "grace": 3, "condemn": 2, "resume": 14, "sleep": 12, "insert": 8},
+    weights={"expire": 12, "use": 20, "offload": 14, "grace": 3, "condemn": 2, "resume": 14, "race": 30, "insert": 8},
 )
 
 
@@ -228,17 +229,17 @@ RULES: Final[dict[str, Rule]] = {
         SLEEPY,
     ),
     "deleter-claims": Rule(
-        "a deleter passes over claimed blobs", ((trash.Trash, "_change", _change_unclaimed),), SLEEPY
+        "a deleter passes over claimed blobs", ((trash.Trash, "_change", _change_unclaimed),), replace(EXPIRING, shapes=("own",))
     ),
     "confirm": Rule(
         "a writer confirms just before the swap",
-        ((claims.Claims, "confirm", lambda *_: None), (claims.Claims, "check_standing", lambda *_: None)),
-        SLEEPY,
+        ((claims.Claims, "confirm", lambda *_: None),),
+        ASLEEP,
     ),
     "lease": Rule(
         "a claim ends by time, and who slept past it begins again",
         ((claims.Claims, "check_standing", lambda *_: None),),
-        SLEEPY,
+        ASLEEP,
     ),
     "epoch": Rule(
         "a writer reads the epoch before the swap",
@@ -252,7 +253,7 @@ RULES: Final[dict[str, Rule]] = {
         Profile(weights={"put": 12, "seal": 10, "grace": 20}),
     ),
     "lenient": Rule(
-        "a marker counts wherever it stands", ((deletions, "mark", _mark_strictly),), Profile(weights={"quote": 12})
+        "a marker counts wherever it stands", ((deletions, "mark", _mark_strictly),), Profile(weights={"talk": 12, "unquote": 0})
     ),
     "durable-marks": Rule(
         "what is marked is durable",
@@ -282,7 +283,7 @@ RULES: Final[dict[str, Rule]] = {
     "proof-now": Rule(
         "a proof asks the other place now",
         ((keepers, "_holds", _known),),
-        replace(WITH_COPY, weights={"evict": 14, "sync": 14, "damage": 14}),
+        replace(WITH_COPY, pauses=0.1, weights={"evict": 20, "sync": 24, "damage": 30, "sleep": 20}),
     ),
     "evict-claims": Rule(
         "an eviction passes over claimed blobs",
@@ -292,7 +293,7 @@ RULES: Final[dict[str, Rule]] = {
     "proof-stands": Rule(
         "a proof is looked at again in the transaction that lets the copy go",
         ((keepers.Proof, "stands", lambda *_: True),),
-        replace(WITH_COPY, pauses=0.7, weights={"evict": 14, "sync": 14, "grace": 20}),
+        replace(WITH_COPY, pauses=0.4, weights={"drowsy": 60}),
     ),
     "versions": Rule(
         "a delete and a move touch only the version that was listed",

@@ -91,6 +91,8 @@ class Process(threading.Thread):
         self.confirmed_at: float | None = None
         self.confirmed_seq = 0
         self.begun_seq = world.seq
+        self.buried: set[str] = set()
+        """Whose tombstones it has put."""
         self._left: int | None = None
         self._run = run
         self._go = threading.Semaphore(0)
@@ -197,6 +199,7 @@ class SharedBackend(MemoryBackend):
         super().__init__()
         self.copies = copies
         self.tombstones: Callable[[str], None] = lambda _: None
+        self.deleted: Callable[[str], None] = lambda _: None
 
     def put(self, key: str, data: BinaryIO, *, size: int) -> str:
         """A point."""
@@ -236,6 +239,7 @@ class SharedBackend(MemoryBackend):
     def delete(self, key: str, *, version: str = "") -> bool:
         """A point."""
         point(f"delete {key}")
+        self.deleted(key)
         return super().delete(key, version=version)
 
     def scan(self, prefix: str) -> Iterator[ObjectStat]:
@@ -259,6 +263,7 @@ class OwnBackend(LocalBackend):
     """A local store: the same points."""
 
     tombstones: Callable[[str], None] = staticmethod(lambda _: None)
+    deleted: Callable[[str], None] = staticmethod(lambda _: None)
 
     def put(self, key: str, data: BinaryIO, *, size: int) -> str:
         """A point."""
@@ -290,6 +295,7 @@ class OwnBackend(LocalBackend):
     def delete(self, key: str, *, version: str = "") -> bool:
         """A point."""
         point(f"delete {key}")
+        self.deleted(key)
         return super().delete(key, version=version)
 
     def scan(self, prefix: str) -> Iterator[ObjectStat]:
@@ -303,7 +309,8 @@ class OwnBackend(LocalBackend):
         path = self.path(key)
         if not path.is_file():
             return False
-        data = path.read_bytes()
+        if len(data := path.read_bytes()) < 20:
+            return False
         path.write_bytes(data[:-20] + bytes([data[-20] ^ 16]) + data[-19:])
         return True
 
@@ -478,6 +485,7 @@ class World:
                 (self.root / "store" / name).mkdir(parents=True)
         self.identity = layout.create_identity(self.backend)
         self.backend.tombstones = self._buried
+        self.backend.deleted = self._deleted
         self.copy = SharedBackend(copies=False) if self.shape == "own+copy" else None
         self.databases = [
             Database(self.root / f"db{number}.sqlite", self.hosts[number % len(self.hosts)]) for number in range(2)
@@ -587,7 +595,19 @@ class World:
 
     def _buried(self, key: str) -> None:
         self.seq += 1
-        self.expired[key.removeprefix(layout.TOMBSTONES).removesuffix(".json")] = self.seq
+        name = key.removeprefix(layout.TOMBSTONES).removesuffix(".json")
+        self.expired[name] = self.seq
+        if (process := current()) is not None:
+            process.buried.add(name)
+
+    def _deleted(self, key: str) -> None:
+        process = current()
+        if process is not None and process.verb == "expire" and key.startswith(layout.TRASH):
+            # It may have been used while an expiry was under way: that takes blobs that are in use.
+            self.seq += 1
+            name = layout.digest_of_key(key)
+            if name in process.buried:
+                self.expired[name] = self.seq
 
     def check(self) -> None:
         """Raise `LossError` unless everything that is promised reads back, or says rightly why not."""

@@ -122,7 +122,7 @@ def apply_prune(store: BlobStore, survey: Survey, plan: PrunePlan, *, condemn: b
 
 
 def _drop_tombstones(store: BlobStore, survey: Survey) -> None:
-    """An expiry that was stopped left tombstones beside objects that are still there; one under way is hours at most."""
+    """An expiry that was stopped leaves tombstones beside objects that are still there; none is under way for a day."""
     for stat in store.backend.scan(TOMBSTONES):
         digest = stat.key.removeprefix(TOMBSTONES).removesuffix(".json")
         if is_digest(digest) and stat.modified < time.time() - TOMBSTONE_S and survey.lists(digest):
