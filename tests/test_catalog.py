@@ -12,7 +12,7 @@ import pytest
 from ocblob.digest import digest_of
 from ocblob.errors import StoreFormatError, StoreLockedError, StoreUnavailableError
 from ocblob.store.catalog import SCHEMA_VERSION, Catalog, State, Totals
-from processes import Neighbour
+from processes import Neighbour, finish, spawn
 from samples import opened
 
 STORE_ID = "0f" * 16
@@ -305,3 +305,96 @@ def test_a_closed_catalog_leaves_one_file(tmp_path: Path) -> None:
     assert ["catalog.sqlite"] == [path.name for path in tmp_path.iterdir()]
     with closing(apsw.Connection(str(tmp_path / "catalog.sqlite"))) as db:
         assert 1 == db.execute("SELECT count(*) FROM blob").get
+
+
+def test_held_bytes_are_counted_apart(catalog: Catalog) -> None:
+    """What the local tier has of each blob is set by a put, noted later, and forgotten as a whole."""
+    with catalog.transaction():
+        catalog.put(ONE, size=100, stored_size=60)
+        catalog.put(TWO, size=100, stored_size=60, held=0, version="v1")
+    first = catalog.totals().held
+    with catalog.transaction():
+        catalog.set_held([(TWO, 60), (THREE, 60)])
+    second = catalog.totals().held
+    with catalog.transaction():
+        catalog.clear_held()
+
+    assert (60, 120, 0) == (first, second, catalog.totals().held)
+    assert {ONE: "", TWO: "v1"} == {row.digest: row.version for row in catalog.blobs()}
+
+
+def test_copies_are_known_by_place(catalog: Catalog) -> None:
+    """An object in another place is known with its size and version, place by place, until it is dropped."""
+    with catalog.transaction():
+        catalog.set_copies("a", [(ONE, 60, "v1"), (TWO, 60, "v2")])
+        catalog.set_copies("b", [(ONE, 60, "w1")])
+        catalog.set_copies("a", [(ONE, 61, "v3")])
+    known = [catalog.copy_version(ONE, place) for place in ("a", "b", "c")]
+    with catalog.transaction():
+        catalog.drop_copies([ONE])
+
+    assert [(61, "v3"), (60, "w1"), None] == known
+    assert [None, (60, "v2")] == [catalog.copy_version(digest, "a") for digest in (ONE, TWO)]
+
+
+def test_notes_are_kept(catalog: Catalog) -> None:
+    """A small value stays under its name, durably; what was not noted is empty."""
+    catalog.set_note("check", "5")
+    catalog.set_note("check", "6")
+    with closing(Catalog(catalog.path, store_id=STORE_ID)) as again:
+        assert ("6", "") == (again.note("check"), again.note("other"))
+
+
+def test_a_voided_writer_has_verified_nothing(catalog: Catalog) -> None:
+    """After something was taken away a writer's claims stand, and what it had verified counts no more."""
+    enter(catalog, ONE)
+    for writer in ("a", "b"):
+        with catalog.transaction():
+            catalog.set_claims([ONE], writer=writer, until=2**40)
+            catalog.set_verified([ONE], writer=writer)
+    catalog.void_verified(writer="a")
+
+    assert [False, True] == [catalog.is_verified(ONE, writer=writer) for writer in ("a", "b")]
+    assert 2**40 == catalog.claimed_until(ONE, writer="a")
+
+
+def test_tables_beside_it_are_nobody_elses(catalog: Catalog) -> None:
+    """A connection beside the catalog sees its rows; its temporary tables are its own."""
+    enter(catalog, ONE)
+    with closing(catalog.connect_beside()) as one, closing(catalog.connect_beside()) as two:
+        one.execute("CREATE TEMP TABLE mine (a)").fetchall()
+
+        assert [(1,)] == one.execute("SELECT count(*) FROM main.blob").fetchall()
+        with pytest.raises(apsw.SQLError):
+            two.execute("SELECT * FROM temp.mine")
+
+
+RACER = """
+import sys
+from pathlib import Path
+from ocblob.store.catalog import Catalog
+print("ready", flush=True)
+sys.stdin.readline()
+catalog = Catalog(Path(sys.argv[1]), store_id="0f" * 16)
+with catalog.transaction():
+    catalog.put(sys.argv[2] * 64, size=1, stored_size=1)
+catalog.close()
+"""
+
+
+def test_processes_that_make_it_at_once_share_it(tmp_path: Path) -> None:
+    """Whoever is first makes it, the others wait, and all of their rows are there."""
+    path = tmp_path / "catalog.sqlite"
+    racers = [spawn(RACER, str(path), digit, stdin=-1) for digit in "abcdef"]
+    for racer in racers:
+        assert racer.stdout is not None
+        racer.stdout.readline()
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    for racer in racers:
+        finish(racer)
+
+    with closing(Catalog(path, store_id=STORE_ID)) as catalog:
+        assert [digit * 64 for digit in "abcdef"] == [row.digest for row in catalog.blobs()]
