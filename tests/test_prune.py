@@ -20,7 +20,7 @@ from ocblob.store.layout import new_generation, object_key, put_json, tombstone_
 from ocblob.store.reader import Reader
 from ocblob.store.registry import Registry
 from ocblob.store.survey import Survey
-from samples import bodies, flip, make_opencode, object_path, opened, payload, tree, unresolved
+from samples import bodies, flip, make_opencode, object_path, objects, opened, payload, tree, unresolved
 from stores import DAY_S, Clock, forget_rows, keys, listed, offloaded, place, put_many, remote_store, shared
 
 NAMED = [payload(20_000, ("named", number)) for number in range(4)]
@@ -533,6 +533,32 @@ def test_a_machine_forgets_what_another_one_deleted(hosts: tuple[Host, Host], cl
     assert stale is not None
     assert again.new
     assert ORPHAN == Reader(one.backend).read(ORPHAN_DIGEST)
+
+
+def test_what_another_machine_pruned_leaves_the_tier(hosts: tuple[Host, Host], clock: Clock) -> None:
+    """A hot blob that another host deleted goes from this one's tier at its next prune; what is named stays."""
+    one, two = hosts
+    with two.open() as store:
+        store.put([ORPHAN])
+        before = objects(store.local.root)
+    with pytest.raises(DeletionRefusedError):
+        one.prune()
+    two.prune()
+    clock.wait(days=14.5)
+    with pytest.raises(DeletionRefusedError):
+        two.prune()
+    one.prune()
+    with one.open() as store:
+        lost = store.backend.delete(object_key(digest_of(NAMED[2])))
+    two.prune()
+
+    with two.open() as store:
+        after = objects(store.local.root)
+        assert store.catalog.get(ORPHAN_DIGEST) is None
+    assert lost
+    assert ORPHAN_DIGEST in before
+    # The last copy of a named blob, whatever became of the remote store's.
+    assert sorted(map(digest_of, NAMED[2:])) == after
 
 
 def test_a_path_on_another_machine_is_not_looked_for_here(tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ def plan_prune(survey: Survey, marks: Path, *, now: float, grace_s: float = GRAC
         deleted = survey.choose("delete", f"{rows} t.condemned_at<=:deadline AND {unnamed} AND {alone}", over)
         waiting = survey.choose("wait", f"{rows} t.condemned_at>:deadline AND {unnamed} AND {alone}", over)
         revived = survey.choose("revive", f"{rows} NOT {unnamed} AND {alone}")
+        gone = "NOT EXISTS (SELECT 1 FROM temp.trash x WHERE x.digest=t.digest)"
+        held = f"SELECT t.digest, '', t.held, '' FROM main.blob t WHERE t.held>0 AND {unnamed}"
+        survey.choose("gone", f"{held} AND {alone} AND {gone}")
         survey.choose("spare", f"{rows} t.condemned_at<=:deadline AND NOT {alone}", over)
     return PrunePlan(
         *condemned,
@@ -115,10 +118,25 @@ def apply_prune(store: BlobStore, survey: Survey, plan: PrunePlan, *, condemn: b
             report.condemned_size += sum(item.stored_size for item in moved)
     for batch in survey.chosen("spare", batch=BATCH_BLOBS):
         _drop_spares(store, batch)
+    for batch in survey.chosen("gone", batch=BATCH_BLOBS):
+        _drop_from_tier(store, batch)
     _drop_tombstones(store, survey)
     store.tidy_trash()
     report.elapsed_s = time.monotonic() - begun
     return report
+
+
+def _drop_from_tier(store: BlobStore, batch: list[Item]) -> None:
+    """What another host pruned lies in this one's tier for nothing, and would count as last copies there."""
+    if store.tier is None:
+        return
+    catalog, now = store.catalog, time.time()
+    with catalog.transaction():
+        free = [item.digest for item in batch if catalog.claimed_until(item.digest) <= now]
+        for digest in free:
+            catalog.remove(digest)
+    for digest in free:
+        store.tier.drop(digest)
 
 
 def _drop_tombstones(store: BlobStore, survey: Survey) -> None:
