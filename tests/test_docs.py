@@ -104,3 +104,15 @@ def test_the_version_is_one() -> None:
 
     assert metadata["project"]["version"] == ocblob.__version__
     assert ocblob.__version__ in run("--version")
+
+
+def test_every_failure_has_a_test() -> None:
+    """Each row of the table of failures names tests that exist."""
+    text = (ROOT / "docs" / "stores.md").read_text(encoding="utf-8")
+    rows = [line for line in text.partition("## What failures mean")[2].splitlines() if line.startswith("| ")][1:]
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    named = [re.findall(r"`(test_\w+)`", row) for row in rows]
+
+    assert len(rows) > 20
+    assert [] == [row for row, tests in zip(rows, named, strict=True) if not tests]
+    assert [] == [name for tests in named for name in tests if f"def {name}(" not in sources]

@@ -1,0 +1,57 @@
+"""A disk that is really full: a small file system of the test's own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ocblob import BlobStore
+from ocblob.check import check
+from processes import environment
+from samples import dump, integrity, make_opencode, refs, unresolved
+
+DISK_BYTES = 2_000_000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    mount = shutil.which("mount")
+    if mount is None or os.geteuid() != 0:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("mounting a small disk takes root")
+    root = tmp_path / "disk"
+    root.mkdir()
+    subprocess.run([mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(root)], check=True)
+    yield root
+    subprocess.run(["umount", str(root)], check=True)
+
+
+def test_a_full_disk_gives_the_batch_up(small_disk: Path, tmp_path: Path) -> None:
+    """An offload that fills the disk ends with a clear error; every ref resolves, and a larger disk completes it."""
+    path, store = tmp_path / "a.db", small_disk / "store"
+    make_opencode(path, sessions=3, parts=20, size=150_000)
+    original = dump(path)
+
+    def run(verb: str, *more: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "ocblob", verb, "--db", str(path), "--store", str(store), *more]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+        assert code == done.returncode, done.stderr
+        return done.stderr
+
+    told = run("offload", "--no-plugin", code=1)
+
+    assert "No space left on device" in told or "full" in told
+    assert "ok" == integrity(path)
+    assert [] == unresolved(path, store)
+    with BlobStore.open(store) as opened:
+        assert 0 == check(opened, []).corrupt
+    subprocess.run(["mount", "-o", f"remount,size={20 * DISK_BYTES}", str(small_disk)], check=True)
+    run("offload", "--no-plugin")
+    assert refs(path)
+    assert [] == unresolved(path, store)
+    run("restore")
+    assert original == dump(path)
