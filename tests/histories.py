@@ -10,29 +10,15 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-from histories_world import (
-    CELLS,
-    DAY_S,
-    DIGESTS,
-    PAYLOADS,
-    TIER_BYTES,
-    Database,
-    Host,
-    LossError,
-    Rows,
-    World,
-    cell_of,
-    current,
-    named_in,
-    point,
-    scratch,
-    simulated,
-)
+from histories_places import CELLS, DAY_S, DIGESTS, PAYLOADS, TIER_BYTES, Database, Host, Rows, cell_of, named_in
+from histories_processes import LossError, current, point
+from histories_simulation import scratch, simulated
+from histories_world import World
 from ocblob import Resolver, deletions, evict
 from ocblob.cells import Column, Scope
 from ocblob.check import Share, check, rebuild_catalog
@@ -80,6 +66,18 @@ PHRASES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
         *(("insert", 1), ("offload", 1), ("insert", 0), ("offload", 0), ("expire", 1), ("resume", 0)),
         *(("resume", 0), ("check", 0)),
     ),
+    "race on": (
+        *(("insert", 1), ("offload", 1), ("insert", 0), ("offload", 0), ("expire", 1), ("expire", 0), ("clear", 0)),
+        *(("insert", 0), ("offload", 0), ("resume", 0), ("resume", 0)),
+    ),
+    "back": (
+        *(("insert", 0), ("offload", 0), ("backup", 0), ("clear", 0), ("prune", 1), ("prune", 0), ("rollback", 0)),
+        *(("wait", None), ("prune", 1), ("prune", 0), ("clear", 0), ("prune", 1), ("prune", 0)),
+    ),
+    "bad": (
+        *(("insert", 0), ("offload", 0), ("damage", 0), ("read", 0), ("insert", 0), ("offload", 0), ("resume", 0)),
+        *(("check", 0), ("checkpoint", 0)),
+    ),
     "drowsy": (
         *(("insert", 0), ("offload", 0), ("sync", 0), ("wait", None), ("evict", 0), ("clear", 0), ("prune", 0)),
         *(("wait", None), ("prune", 0), ("insert", 0), ("offload", 0), ("wait", None), ("resume", 0)),
@@ -99,6 +97,9 @@ WEIGHTS: Final[dict[str, int]] = {
     "asleep": 1,
     "race": 1,
     "drowsy": 1,
+    "race on": 1,
+    "back": 1,
+    "bad": 1,
     "unmount": 1,
     "insert": 4,
     "offload": 8,
@@ -454,12 +455,13 @@ class Found:
         return f"seed {self.seed}: {self.why}\n{self.history.script()}"
 
 
-def search(seeds: Iterator[int] | range, profile: Profile) -> Found | None:
-    """The first history that fails; worlds are made one after the other in one scratch directory."""
+def search(seeds: range, profile: Profile, *, losses_only: bool = False) -> Found | None:
+    """The first history that fails; an unforeseen error is a failure too, unless only losses are looked for."""
     with scratch() as root, simulated():
         for seed in seeds:
             history = generate(seed, profile)
-            if why := _failure(history, root / "world"):
+            why = _failure(history, root / "world")
+            if why and (not losses_only or why.startswith(LossError.__name__)):
                 return Found(seed, history, why)
     return None
 

@@ -1,28 +1,32 @@
 """The rules of the store, each with a way to switch it off, and the histories in which that loses something."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 from unittest import mock
 
-import histories_world
+import histories_simulation
 from histories import COLUMN, Profile
-from ocblob import deletions, evict
+from histories_places import OwnBackend, SharedBackend
+from histories_processes import now
+from ocblob import deletions, evict, prune
+from ocblob.databases.sqlite import sweep
 from ocblob.digest import check_digest
 from ocblob.errors import BlobExpiredError, DatabaseError, DeletionRefusedError, ObjectNotFoundError
-from ocblob.marks import refs_in
+from ocblob.marks import Marks, refs_in
+from ocblob.published import publish
 from ocblob.store import blobstore, claims, keepers, layout, reader, registry, shelf, survey, tiers, trash
 from ocblob.store import catalog as catalogs
 
 Patch = tuple[Any, str, Any]
 
-_plan_prune = deletions.plan_prune
-_mark_here = histories_world._mark_here
+_plan_prune = prune.plan_prune
+_mark_here = histories_simulation._mark_here
 _mark_elsewhere = deletions._mark_elsewhere
 _choose = survey.Survey.choose
 _expire = trash.Trash.expire
-_put_json = trash.put_json
+_put_json = layout.put_json
 _release = tiers.release
 _claimed_until = catalogs.Catalog.claimed_until
 _own_keys = reader.Reader._own_keys
@@ -76,28 +80,29 @@ UNNAMED: Final = " AND NOT EXISTS (SELECT 1 FROM marks.mark m WHERE m.digest=t.d
 
 
 def _change_unclaimed(self: trash.Trash, *arguments: Any, **options: Any) -> Any:
-    with mock.patch.object(self._catalog, "claimed_until", lambda *_a, **_o: 0):
+    with mock.patch.object(self._catalog, "claimed_until", return_value=0):
         return _change(self, *arguments, **options)
 
 
 def _release_unclaimed(store: Any, *arguments: Any) -> Any:
-    with mock.patch.object(store.catalog, "claimed_until", lambda *_a, **_o: 0):
+    with mock.patch.object(store.catalog, "claimed_until", return_value=0):
         return _release(store, *arguments)
 
 
 def _mark_one(store: Any, entry: Any, marks: Any, **options: Any) -> int:
     if entry.url.endswith("db1.sqlite"):
+
         class Nothing:
             def digests(self) -> Iterator[bytes]:
                 return iter(())
 
-        deletions.publish(store.backend, entry.id, Nothing(), taken_at=options["now"])  # type: ignore[arg-type]
+        publish(store.backend, entry.id, cast("Marks", Nothing()), taken_at=options["now"])
         return 0
     return _mark_here(store, entry, marks, **options)
 
 
 def _mark_strictly(marks: Any, database: Any) -> int:
-    histories_world.sweep._make_durable(database.path)
+    sweep._make_durable(database.path)
     for _cell, ref in refs_in(database, (COLUMN,)):
         marks.add(ref)
     return 0
@@ -200,7 +205,7 @@ def _quarantine_by_name(self: reader.Reader, digest: str, found: Any) -> None:
         _quarantine(self, digest, found)
         return
     with contextlib.suppress(ObjectNotFoundError):
-        found.backend.move(found.key, f"{layout.QUARANTINE}{digest}.{histories_world.now():.0f}")
+        found.backend.move(found.key, f"{layout.QUARANTINE}{digest}.{now():.0f}")
 
 
 def _change_blindly(self: trash.Trash, items: Any, old: Any, new: Any, *, generation: str = "") -> Any:
@@ -212,12 +217,10 @@ def _change_blindly(self: trash.Trash, items: Any, old: Any, new: Any, *, genera
     return list(items)
 
 
-BACKENDS: Final = (histories_world.SharedBackend, histories_world.OwnBackend)
+BACKENDS: Final = (SharedBackend, OwnBackend)
 
 RULES: Final[dict[str, Rule]] = {
-    "grace": Rule(
-        "a condemned blob dies only when its grace is over", ((deletions, "plan_prune", _no_grace),)
-    ),
+    "grace": Rule("a condemned blob dies only when its grace is over", ((deletions, "plan_prune", _no_grace),)),
     "second-mark": Rule(
         "a second mark must not find it either",
         ((survey.Survey, "choose", _choose_without({"delete": UNNAMED, "revive": ""})),),
@@ -226,10 +229,12 @@ RULES: Final[dict[str, Rule]] = {
     "revive": Rule(
         "a mark that finds a condemned blob brings it back, and its grace begins anew",
         ((survey.Survey, "choose", _choose_without({"revive": ""})),),
-        SLEEPY,
+        Profile(pauses=0.1, weights={"back": 40}),
     ),
     "deleter-claims": Rule(
-        "a deleter passes over claimed blobs", ((trash.Trash, "_change", _change_unclaimed),), replace(EXPIRING, shapes=("own",))
+        "a deleter passes over claimed blobs",
+        ((trash.Trash, "_change", _change_unclaimed),),
+        replace(EXPIRING, shapes=("own",)),
     ),
     "confirm": Rule(
         "a writer confirms just before the swap",
@@ -253,11 +258,13 @@ RULES: Final[dict[str, Rule]] = {
         Profile(weights={"put": 12, "seal": 10, "grace": 20}),
     ),
     "lenient": Rule(
-        "a marker counts wherever it stands", ((deletions, "mark", _mark_strictly),), Profile(weights={"talk": 12, "unquote": 0})
+        "a marker counts wherever it stands",
+        ((deletions, "mark", _mark_strictly),),
+        Profile(weights={"talk": 12, "unquote": 0}),
     ),
     "durable-marks": Rule(
         "what is marked is durable",
-        ((histories_world.sweep, "_make_durable", lambda _: None),),
+        ((sweep, "_make_durable", lambda _: None),),
         Profile(weights={"checkpoint": 8, "clear": 6}),
     ),
     "unreadable": Rule(
@@ -298,16 +305,14 @@ RULES: Final[dict[str, Rule]] = {
     "versions": Rule(
         "a delete and a move touch only the version that was listed",
         tuple(_any_version(kind, name) for kind in BACKENDS for name in ("move", "delete")),
-        SLEEPY,
+        replace(EXPIRING, shapes=("shared",), weights={"race on": 60}),
     ),
     "verified-hit": Rule(
         "a local dedupe hit is read and verified",
         ((shelf.LocalShelf, "find", _found_unverified),),
         replace(OWN, weights={"damage": 12, "use": 20}),
     ),
-    "asked-hit": Rule(
-        "a remote dedupe hit is asked for", ((shelf.RemoteShelf, "find", _remembered),), SHARED
-    ),
+    "asked-hit": Rule("a remote dedupe hit is asked for", ((shelf.RemoteShelf, "find", _remembered),), SHARED),
     "trash-hit": Rule(
         "what lies in the trash is no hit until it is moved back",
         ((shelf.RemoteShelf, "find", _found_in_trash),),
@@ -323,13 +328,11 @@ RULES: Final[dict[str, Rule]] = {
         ((trash.Trash, "expire", _tombstone_last),),
         EXPIRING,
     ),
-    "trash-read": Rule(
-        "a condemned blob still reads back", ((reader.Reader, "_own_keys", _live_only),)
-    ),
+    "trash-read": Rule("a condemned blob still reads back", ((reader.Reader, "_own_keys", _live_only),)),
     "quarantine-version": Rule(
         "only the very object that was read as damaged goes to quarantine",
         ((reader.Reader, "_quarantine", _quarantine_by_name),),
-        Profile(pauses=0.8, weights={"damage": 14, "use": 20, "read": 14, "check": 8}),
+        Profile(shapes=("own",), pauses=0.6, weights={"bad": 60}),
     ),
     "states": Rule(
         "each step of a deleter is a compare-and-swap of the blob's state",
@@ -342,11 +345,8 @@ RULES: Final[dict[str, Rule]] = {
 @contextlib.contextmanager
 def switched_off(name: str) -> Iterator[None]:
     """Without one rule; it wins over what a simulated world replaces."""
-    histories_world.overrides[:] = RULES[name].off if name else ()
+    histories_simulation.overrides[:] = RULES[name].off if name else ()
     try:
         yield
     finally:
-        histories_world.overrides.clear()
-
-
-Search = Callable[[], None]
+        histories_simulation.overrides.clear()
