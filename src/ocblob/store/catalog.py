@@ -122,16 +122,24 @@ class Catalog:
             readable_only = read_only and not os.access(path, os.W_OK)
             flags = apsw.SQLITE_OPEN_READONLY if readable_only else apsw.SQLITE_OPEN_READWRITE
             self._db = apsw.Connection(str(path), flags=flags)
-            # First of all: even a pragma may meet another process that makes this catalog just now.
-            self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
-            # Temporary tables of a million rows belong on disk.
-            self._db.execute(f"PRAGMA temp_store=FILE; PRAGMA cache_size=-{_CACHE_KIB}").fetchall()
-            if read_only:
-                self._db.execute("PRAGMA query_only=ON").fetchall()
-            if not read_only:
-                self._use_wal()
-                self._db.execute("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON").fetchall()
-                self._create(store_id)
+            try:
+                self._prepare(store_id, read_only=read_only)
+            except BaseException:
+                # Left open, it would keep a new catalog from taking this one's place.
+                self._db.close()
+                raise
+
+    def _prepare(self, store_id: str, *, read_only: bool) -> None:
+        # First of all: even a pragma may meet another process that makes this catalog just now.
+        self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
+        # Temporary tables of a million rows belong on disk.
+        self._db.execute(f"PRAGMA temp_store=FILE; PRAGMA cache_size=-{_CACHE_KIB}").fetchall()
+        if read_only:
+            self._db.execute("PRAGMA query_only=ON").fetchall()
+            return
+        self._use_wal()
+        self._db.execute("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON").fetchall()
+        self._create(store_id)
 
     def _use_wal(self) -> None:
         """Two processes may make a catalog at once, and for this step SQLite itself does not wait."""
