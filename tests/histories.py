@@ -78,6 +78,10 @@ PHRASES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
         *(("insert", 0), ("offload", 0), ("damage", 0), ("read", 0), ("insert", 0), ("offload", 0), ("resume", 0)),
         *(("check", 0), ("checkpoint", 0)),
     ),
+    "late": (
+        *(("insert", 0), ("offload", 0), ("clear", 0), ("prune", 1), ("prune", 0), ("wait", None), ("prune", 1)),
+        *(("prune", 0), ("insert", 1), ("offload", 1), ("resume", 0)),
+    ),
     "drowsy": (
         *(("insert", 0), ("offload", 0), ("sync", 0), ("wait", None), ("evict", 0), ("clear", 0), ("prune", 0)),
         *(("wait", None), ("prune", 0), ("insert", 0), ("offload", 0), ("wait", None), ("resume", 0)),
@@ -100,6 +104,7 @@ WEIGHTS: Final[dict[str, int]] = {
     "race on": 1,
     "back": 1,
     "bad": 1,
+    "late": 1,
     "unmount": 1,
     "insert": 4,
     "offload": 8,
@@ -335,7 +340,11 @@ class Player:
 
         def run() -> None:
             deletions.prune_pass(cast("Any", _Place(world, host)), force=True)
+            if alone and len(world.processes) == 1:
+                # Every database was marked after it was named, and nobody was in the way.
+                world.seen |= named
 
+        named, alone = set(world.named), world.shape != "shared" and not world.processes
         world.begin(host, "prune", run, stop)
 
     def do_evict(self, first: int, second: int, stop: int | None) -> None:

@@ -225,11 +225,12 @@ RULES: Final[dict[str, Rule]] = {
         "a second mark must not find it either",
         ((survey.Survey, "choose", _choose_without({"delete": UNNAMED, "revive": ""})),),
         SLEEPY,
+        seed=40,
     ),
     "revive": Rule(
         "a mark that finds a condemned blob brings it back, and its grace begins anew",
         ((survey.Survey, "choose", _choose_without({"revive": ""})),),
-        Profile(pauses=0.1, weights={"back": 40}),
+        replace(OWN, pauses=0.1, weights={"back": 40}),
     ),
     "deleter-claims": Rule(
         "a deleter passes over claimed blobs",
@@ -296,6 +297,7 @@ RULES: Final[dict[str, Rule]] = {
         "an eviction passes over claimed blobs",
         ((tiers, "release", _release_unclaimed), (evict, "release", _release_unclaimed)),
         replace(WITH_COPY, pauses=0.7, weights={"evict": 14, "sync": 14}),
+        redundant="what goes is proven in another place at that moment, claimed or not; a claim only saves a fetch",
     ),
     "proof-stands": Rule(
         "a proof is looked at again in the transaction that lets the copy go",
@@ -306,17 +308,19 @@ RULES: Final[dict[str, Rule]] = {
         "a delete and a move touch only the version that was listed",
         tuple(_any_version(kind, name) for kind in BACKENDS for name in ("move", "delete")),
         replace(EXPIRING, shapes=("shared",), weights={"race on": 60}),
+        seed=60,
     ),
     "verified-hit": Rule(
         "a local dedupe hit is read and verified",
         ((shelf.LocalShelf, "find", _found_unverified),),
-        replace(OWN, weights={"damage": 12, "use": 20}),
+        replace(OWN, weights={"damage": 20, "use": 40, "read": 0, "check": 0, "restore": 0, "bad": 0}),
+        seed=48,
     ),
     "asked-hit": Rule("a remote dedupe hit is asked for", ((shelf.RemoteShelf, "find", _remembered),), SHARED),
     "trash-hit": Rule(
         "what lies in the trash is no hit until it is moved back",
         ((shelf.RemoteShelf, "find", _found_in_trash),),
-        replace(SLEEPY, shapes=("shared",)),
+        replace(SHARED, pauses=0.4, weights={"late": 60}),
     ),
     "object-wins": Rule(
         "an object wins over a tombstone",
@@ -338,6 +342,7 @@ RULES: Final[dict[str, Rule]] = {
         "each step of a deleter is a compare-and-swap of the blob's state",
         ((trash.Trash, "_change", _change_blindly),),
         SLEEPY,
+        seed=44,
     ),
 }
 

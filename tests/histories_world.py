@@ -19,7 +19,6 @@ from ocblob.errors import (
     BlobError,
     BlobExpiredError,
     BlobMissingError,
-    ObjectNotFoundError,
 )
 from ocblob.store import BlobStore, layout
 from ocblob.store.copies import Copy
@@ -57,6 +56,8 @@ class World:
     expired: dict[str, int] = field(default_factory=dict)
     damaged: dict[str, int] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+    """Named now, and found by a mark since it was named."""
     seq: int = 0
 
     def __post_init__(self) -> None:
@@ -210,18 +211,19 @@ class World:
             name = stat.key.removeprefix(layout.PINS).removesuffix(".json")
             current_names.add(name)
         self.named = current_names
+        self.seen &= current_names
         for name in current_names:
-            if self._is_live(name):
+            if name in self.seen or self._is_live(name):
                 self.last_named[name] = now()
         for name in sorted(current_names | self.last_named.keys()):
             if self.promised(name):
                 self._check(name)
 
     def _is_live(self, name: str) -> bool:
-        with contextlib.suppress(ObjectNotFoundError):
-            self.backend.stat(layout.object_key(name))
-            return True
-        return self.copy is not None and is_good(self.copy, layout.object_key(name), name) is not None
+        places = [key for key in self.keys(name) if is_good(self.backend, key, name) is not None]
+        if places or self.copy is None:
+            return layout.object_key(name) in places
+        return is_good(self.copy, layout.object_key(name), name) is not None
 
     def _registered(self) -> Iterator[RegisteredDatabase]:
         return Registry(self.backend).databases()
