@@ -168,9 +168,7 @@ def test_a_put_takes_a_blob_out_of_the_trash(store: BlobStore) -> None:
 
 
 @pytest.mark.parametrize("removed", ["before", "after"])
-def test_a_put_during_a_deletion_starts_afresh(
-    store: BlobStore, monkeypatch: pytest.MonkeyPatch, removed: str
-) -> None:
+def test_a_put_during_a_deletion_starts_afresh(store: BlobStore, monkeypatch: pytest.MonkeyPatch, removed: str) -> None:
     """A blob that is put while a deleter is at its object stays, whoever is first there."""
     condemned = to_trash(store)
     trash = store.trash()
