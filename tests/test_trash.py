@@ -400,7 +400,7 @@ def test_expiring_may_be_repeated_after_a_crash(
     reconcile(store)
     for blob in blobs():
         store.put([blob])
-    # On a shared store another host might be about to expire what was hit: prune takes the tombstone, a day later.
+    # On a shared store another host might be about to expire what was hit; an object wins over its tombstone.
     assert store.remote or [] == keys(store.backend, layout.TOMBSTONES)
     assert_all_live(store)
 

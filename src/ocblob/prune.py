@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ocblob.digest import is_digest
 from ocblob.errors import BlobCorruptError, ObjectNotFoundError, UsageError
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
-from ocblob.store.layout import TOMBSTONES, object_key
+from ocblob.store.layout import object_key
 from ocblob.store.survey import Survey
 from ocblob.store.trash import BATCH_BLOBS, Item
 
 GRACE_S: Final = 14 * 86400
 GRACE_MIN_S: Final = 86400
 """Longer than any claim: a writer that slept past its claim starts again, and finds the blob in the trash."""
-TOMBSTONE_S: Final = 86400
 LARGE_SHARE: Final = 0.1
 """More than this part of a store's bytes does not go without being asked for."""
 
@@ -120,7 +118,6 @@ def apply_prune(store: BlobStore, survey: Survey, plan: PrunePlan, *, condemn: b
         _drop_spares(store, batch)
     for batch in survey.chosen("gone", batch=BATCH_BLOBS):
         _drop_from_tier(store, batch)
-    _drop_tombstones(store, survey)
     store.tidy_trash()
     report.elapsed_s = time.monotonic() - begun
     return report
@@ -137,14 +134,6 @@ def _drop_from_tier(store: BlobStore, batch: list[Item]) -> None:
             catalog.remove(digest)
     for digest in free:
         store.tier.drop(digest)
-
-
-def _drop_tombstones(store: BlobStore, survey: Survey) -> None:
-    """An expiry that was stopped leaves tombstones beside objects that are still there; none is under way for a day."""
-    for stat in store.backend.scan(TOMBSTONES):
-        digest = stat.key.removeprefix(TOMBSTONES).removesuffix(".json")
-        if is_digest(digest) and stat.modified < time.time() - TOMBSTONE_S and survey.lists(digest):
-            store.backend.delete(stat.key, version=stat.version)
 
 
 def _drop_spares(store: BlobStore, batch: list[Item]) -> None:

@@ -1,6 +1,7 @@
 """Where a writer's objects become durable: files of our own, or a remote store that acknowledges them."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -141,8 +142,13 @@ class RemoteShelf:
         """Upload. Where an object is already there, it counts only if all of it is true."""
         key = object_key(staged.digest)
         for _try in range(TRIES):
-            with path.open("rb") as file:
-                version = self._backend.put_new(key, file, size=path.stat().st_size)
+            try:
+                file = path.open("rb")
+            except OSError as error:
+                # Another writer takes the staging of one that has slept for a day.
+                raise StoreUnavailableError(f"{path}: {error.strerror}; no row was changed") from error
+            with file:
+                version = self._backend.put_new(key, file, size=os.fstat(file.fileno()).st_size)
             if version is not None:
                 return replace(staged, version=version)
             with contextlib.suppress(BlobCorruptError, ObjectNotFoundError):

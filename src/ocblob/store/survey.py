@@ -151,10 +151,6 @@ class Survey:
         """Take a live object off the list: it turned out to be none."""
         self.db.execute("DELETE FROM temp.live WHERE digest=?", (bytes.fromhex(digest),))
 
-    def lists(self, digest: str) -> bool:
-        """Whether a live object was listed."""
-        return self.db.execute("SELECT 1 FROM temp.live WHERE digest=?", (bytes.fromhex(digest),)).get is not None
-
     def vouches(self, digest: str, size: int) -> bool:
         """Whether catalog and listing agree that a blob of this size is live."""
         sql = (
