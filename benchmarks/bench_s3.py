@@ -21,7 +21,7 @@ from typing import Any
 from workbench import PYTHON, child_env
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
-from seaweedfs import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, SeaweedFS, find_weed  # noqa: E402
+from seaweedfs import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, SeaweedFS, find_weed
 
 MB = 1_000_000
 SIZES_BYTES = (30_000, 120_000, 400_000, 1_500_000, 4_000_000, 20_000_000)

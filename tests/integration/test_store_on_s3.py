@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from seaweedfs import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, SeaweedFS
 
 from ocblob import BlobStore, LocalTier, Resolver
 from ocblob.cells import Scope
@@ -21,8 +22,7 @@ from ocblob.offload import offload
 from ocblob.restore import restore
 from ocblob.store.layout import object_key
 from processes import environment
-from samples import dump, make_opencode, opencode_profile, payload, refs
-from seaweedfs import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, SeaweedFS
+from samples import dump, make_opencode, opencode_profile, refs
 
 DAY_S = 86400
 WRITERS = 4

@@ -43,11 +43,12 @@ def release(store: "BlobStore", digests: Sequence[str], keepers: Sequence[Keeper
             for digest, proof in proofs.items()
             if proof and proof.stands(catalog, digest) and catalog.claimed_until(digest) <= now
         ]
+        for digest in chosen:
+            # Inside the transaction: who puts the blob anew claims it first, and its file is not this one. A file that
+            # is held open where that matters stays; a survey finds it again.
+            with contextlib.suppress(BackendError):
+                store.local.delete(object_key(digest))
         catalog.set_held((digest, 0) for digest in chosen)
-    for digest in chosen:
-        # A file that is held open where that matters stays; a survey finds it again.
-        with contextlib.suppress(BackendError):
-            store.local.delete(object_key(digest))
     return chosen
 
 
