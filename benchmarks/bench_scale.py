@@ -40,8 +40,8 @@ class Listed:
     def names(self, live):
         if not live:
             return sorted(digest(number).hex() for number in range(count, count + self.trash))
-        rows = apsw.Connection(str(root / "catalog.sqlite")).execute("SELECT lower(hex(digest)) FROM blob ORDER BY digest")
-        return (name for (name,) in rows)
+        db = apsw.Connection(str(root / "catalog.sqlite"))
+        return (name for (name,) in db.execute("SELECT lower(hex(digest)) FROM blob ORDER BY digest"))
 def report(name, begun, **more):
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(json.dumps({"name": name, "wall_s": time.perf_counter() - begun, "peak_rss": rss, **more}), flush=True)
