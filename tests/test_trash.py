@@ -489,3 +489,17 @@ def test_get_json_of_a_tombstone(store: BlobStore) -> None:
     found = get_json(store.backend, tombstone_key(items[0].digest))
 
     assert {"digest", "size", "mime", "when", "policy"} == found.keys()
+
+
+def test_a_blob_that_was_condemned_anew_is_not_deleted_by_an_older_round(store: BlobStore) -> None:
+    """A round that listed it in one generation leaves it alone in another, copies and catalog too."""
+    first = store.trash().condemn(everything(store), generation=GENERATION)
+    store.trash().revive(first)
+    again = store.trash().condemn(everything(store), generation=LATER)
+    told: list[str] = []
+
+    gone = store.trash().delete(first, also=told.extend)
+
+    assert ([], []) == (gone, told)
+    assert sorted(item.key for item in again) == keys(store.backend, layout.TRASH)
+    assert {True} == {store.catalog.get(item.digest) is not None for item in again}

@@ -172,7 +172,11 @@ class Trash:
         return self._moved(item, live) is not None
 
     def _removed(self, item: Item, key: str) -> bool:
-        return self._backend.delete(key, version=item.version)
+        with contextlib.suppress(ObjectNotFoundError):
+            self._backend.stat(key)
+            return self._backend.delete(key, version=item.version)
+        # Brought back, and maybe condemned again by another round, which has a grace of its own.
+        return False
 
     @staticmethod
     def _each(pairs: Iterable[tuple[Item, str]], act: Callable[[Item, str], R]) -> list[R]:
