@@ -21,7 +21,7 @@ VERBS: Final = 6
 
 ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
     (0, frozenset({"errors"})),
-    (1, frozenset({"base64stream", "codec", "digest", "filesystem", "units"})),
+    (1, frozenset({"base64stream", "codec", "digest", "filesystem", "positioned", "units"})),
     (2, frozenset({"cells", "placeholders", "ref"})),
     (3, frozenset({"scan"})),
     (3, frozenset({"backends"})),

@@ -6,8 +6,8 @@ What a driver says may hold a secret: of an error only its kind is passed on.
 import os
 from typing import Any
 
-from ocblob.backends.positioned import Positioned
 from ocblob.errors import BackendError, ObjectNotFoundError, StoreUnavailableError
+from ocblob.positioned import Positioned
 
 
 class FsspecReader(Positioned):

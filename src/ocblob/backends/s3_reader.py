@@ -7,9 +7,9 @@ object's size is never handed out as the end.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ocblob.backends.positioned import Positioned
 from ocblob.backends.s3_errors import REMOTE_ERRORS, is_refused, translate
 from ocblob.errors import StoreUnavailableError
+from ocblob.positioned import Positioned
 
 RESUMES: Final = 4
 """Times in a row that a stream may break without having given a byte."""

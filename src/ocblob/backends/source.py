@@ -4,8 +4,8 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from ocblob.backends.positioned import Positioned
 from ocblob.errors import BackendError
+from ocblob.positioned import Positioned
 
 IN_MEMORY_BYTES: Final = 4 << 20
 """A small body is sent from memory: for a file boto3 first asks the server whether it may, one round trip more."""

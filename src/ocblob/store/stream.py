@@ -1,16 +1,15 @@
 """One blob as a file that can be read and seeked in."""
 
-import io
-import os
 from collections.abc import Callable
 from typing import BinaryIO
 
 from ocblob import codec
 from ocblob.digest import Hasher, digest_of
 from ocblob.errors import BlobCorruptError, StoreUnavailableError
+from ocblob.positioned import Positioned
 
 
-class BlobStream(io.RawIOBase):
+class BlobStream(Positioned):
     """A readable, seekable view of one blob.
 
     Read from beginning to end it is checked by its digest, at the end; a part of it by frame checksums.
@@ -18,13 +17,12 @@ class BlobStream(io.RawIOBase):
     """
 
     def __init__(self, source: BinaryIO, digest: str, on_corrupt: Callable[[], None]) -> None:
-        super().__init__()
         self._source = source
         self._digest = digest
-        self._on_corrupt = on_corrupt
         self.header = codec.parse_header(source.read(codec.HEADER_BYTES), digest=digest)
+        super().__init__(self.header.size)
+        self._on_corrupt = on_corrupt
         self._table = codec.read_seek_table(source, self.header)
-        self._at = 0
         self._index = -1
         self._frame = b""
         self._hasher = Hasher()
@@ -34,39 +32,9 @@ class BlobStream(io.RawIOBase):
         if not self.size and digest != digest_of(b""):
             raise BlobCorruptError(f"object {digest} is empty", digest=digest)
 
-    @property
-    def size(self) -> int:
-        """Bytes of the whole blob."""
-        return self.header.size
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """The position in the blob."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As files do; a position behind the end reads nothing."""
-        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}
-        if whence not in starts:
-            raise ValueError(f"invalid whence: {whence}")
-        start = starts[whence]
-        if start + offset < 0:
-            raise ValueError(f"negative position {start + offset}")
-        self._at = start + offset
-        return self._at
-
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
-        """Up to the end of the current frame."""
-        if self._at >= self.size:
-            return 0
-        index, skip = divmod(self._at, codec.FRAME_BYTES)
+    def read_at(self, at: int, size: int) -> bytes:
+        """Up to the end of the frame that holds this place."""
+        index, skip = divmod(at, codec.FRAME_BYTES)
         if self._damage is not None:
             raise self._damage
         try:
@@ -77,10 +45,7 @@ class BlobStream(io.RawIOBase):
             raise
         except OSError as error:
             raise StoreUnavailableError(f"blob {self._digest}: {error.strerror}") from error
-        data = memoryview(self._frame)[skip : skip + len(buffer)]
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+        return self._frame[skip : skip + size]
 
     def close(self) -> None:
         """Give the file free."""

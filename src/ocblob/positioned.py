@@ -1,4 +1,4 @@
-"""A file made of reads at places: what a reader of remote bytes, or a window on a source, has to say only once."""
+"""A file made of reads at places: what a stream of a blob, of remote bytes, or a window on a source says only once."""
 
 import io
 from typing import Any
@@ -30,9 +30,12 @@ class Positioned(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Nothing is read or asked for yet."""
-        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
+        starts = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}
+        if whence not in starts:
+            raise ValueError(f"invalid whence: {whence}")
+        at = starts[whence] + offset
         if at < 0:
-            raise ValueError("negative seek position")
+            raise ValueError(f"negative seek position {at}")
         self._at = at
         return at
 
