@@ -241,7 +241,8 @@ class World:
             return
         if data != PAYLOADS[DIGESTS.index(name)]:
             raise LossError(f"{name} has other bytes")
-        if name in self.damaged and self._all_good(name):
+        # A spare that lies in the trash since before is good luck, and goes when its own grace is over.
+        if name in self.damaged and self._is_live(name) and self._all_good(name):
             self.damaged.pop(name, None)
 
     def _damaged(self, name: str) -> None:
