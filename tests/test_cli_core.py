@@ -362,7 +362,7 @@ def test_an_interrupt_exits_130(cli: Cli, db: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_real_interrupt_ends_cleanly(cli: Cli) -> None:
     """SIGINT in the midst of a pass: exit 130, no traceback, every row whole, and a next pass completes."""
-    path = make_opencode(cli.root / "copy" / "app.db", sessions=5, parts=30, size=300_000)
+    path = make_opencode(cli.root / "copy" / "app.db", sessions=5, parts=100, size=300_000)
     before = dump(path)
     process = start_ocblob("offload", "--db", str(path), "--store", str(cli.store))
     while not any(cli.store.glob("objects/*/*")):

@@ -47,6 +47,10 @@ UPDATE main.blob AS t SET state={State.LIVE:d}, since=:now, generation=''
 WHERE state IN ({State.CONDEMNED:d}, {State.DELETING:d}) AND since<:now-{STUCK_S}
 AND EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest)
 """
+_COUNT_HELD: Final = f"""
+UPDATE main.blob AS t SET held=stored_size
+WHERE held=0 AND state={State.LIVE:d} AND NOT {_NOT_LIVE}
+"""
 _FORGET_DELETED: Final = f"""
 DELETE FROM main.blob AS t WHERE state={State.DELETING:d} AND since<:now-{STUCK_S} AND {_FREE} AND {_NOT_IN_TRASH}
 """
@@ -80,7 +84,8 @@ class Survey:
         is forgotten: its catalog is one host's memory of it.
         """
         now = int(time.time())
-        statements = (_ENTER, _CONDEMN, _LIVE_AGAIN, _FORGET_DELETED, *((_FORGET_UNKNOWN,) if remote else ()))
+        last = _FORGET_UNKNOWN if remote else _COUNT_HELD
+        statements = (_ENTER, _CONDEMN, _LIVE_AGAIN, _FORGET_DELETED, last)
         self.db.execute("BEGIN IMMEDIATE")
         try:
             for statement in statements:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from ocblob.backends.base import Backend
 from ocblob.errors import BackendError
-from ocblob.store.keepers import Keeper, prove
+from ocblob.store.catalog import Catalog
+from ocblob.store.keepers import Keeper, Proof, prove
 from ocblob.store.layout import object_key
 from ocblob.store.nurse import Nurse
 from ocblob.store.reader import Reader
@@ -37,19 +38,29 @@ def release(store: "BlobStore", digests: Sequence[str], keepers: Sequence[Keeper
     free = [digest for digest in digests if catalog.claimed_until(digest) <= now]
     with ThreadPoolExecutor(PROVERS) as pool:
         proofs = dict(zip(free, pool.map(lambda digest: prove(catalog, keepers, digest), free), strict=True))
+    # The catalog first: it must not know a local copy that a power cut has taken.
     with catalog.transaction():
+        chosen = [digest for digest, proof in proofs.items() if _free(catalog, digest, proof, now)]
+        catalog.set_held((digest, 0) for digest in chosen)
+    with catalog.transaction():
+        # Inside a transaction: who puts a blob anew claims it, or has entered it again, and its file stays.
         chosen = [
-            digest
-            for digest, proof in proofs.items()
-            if proof and proof.stands(catalog, digest) and catalog.claimed_until(digest) <= now
+            digest for digest in chosen if _free(catalog, digest, proofs[digest], now) and not _held(catalog, digest)
         ]
         for digest in chosen:
-            # Inside the transaction: who puts the blob anew claims it first, and its file is not this one. A file that
-            # is held open where that matters stays; a survey finds it again.
+            # One that is held open where that matters stays; a survey counts it again.
             with contextlib.suppress(BackendError):
                 store.local.delete(object_key(digest))
-        catalog.set_held((digest, 0) for digest in chosen)
     return chosen
+
+
+def _free(catalog: Catalog, digest: str, proof: Proof | None, now: float) -> bool:
+    return proof is not None and proof.stands(catalog, digest) and catalog.claimed_until(digest) <= now
+
+
+def _held(catalog: Catalog, digest: str) -> int:
+    row = catalog.get(digest)
+    return 0 if row is None else row.held
 
 
 def trim(store: "BlobStore") -> None:
