@@ -381,3 +381,51 @@ def test_a_database_without_refs(store: BlobStore, tmp_path: Path) -> None:
         report = check(store, [(database, (BODY,))])
 
     assert (0, 0, True) == (report.refs, report.blobs_named, report.sound)
+
+
+def test_a_quarantined_object_is_told_until_it_is_repaired(copied: BlobStore) -> None:
+    """What one check has moved away, the next one still tells, and a repair in a run of its own brings it back."""
+    flip(object_path(root(copied), named()), 200)
+    first = checked(copied, read_data=EVERYTHING)
+
+    again = checked(copied)
+    repaired = checked(copied, repair=True)
+    after = checked(copied)
+
+    assert (1, False) == (first.corrupt, first.sound)
+    assert (1, False) == (again.corrupt, again.sound)
+    assert (1, 0, True) == (repaired.repaired, repaired.corrupt, repaired.sound)
+    assert (0, True) == (after.corrupt, after.sound)
+    assert named() in objects(root(copied))
+
+
+def test_a_copys_quarantined_object_is_filled_in_again(copied: BlobStore, tmp_path: Path) -> None:
+    """A damaged object of the copy comes back too, in a later run."""
+    flip(object_path(tmp_path / "copy", named()), 200)
+    checked(copied, read_data=EVERYTHING)
+
+    repaired = checked(copied, read_data=EVERYTHING, repair=True)
+
+    assert (1, True) == (repaired.repaired, repaired.sound)
+    assert named() in objects(tmp_path / "copy")
+
+
+def test_a_lost_local_object_is_not_called_evicted(copied: BlobStore) -> None:
+    """What the store should hold and does not is missing, though a copy has it."""
+    object_path(root(copied), named()).unlink()
+
+    report = checked(copied)
+
+    assert (1, 0, False) == (report.missing_objects, report.elsewhere, report.sound)
+
+
+def test_stray_files_in_a_tier_are_no_trouble(tmp_path: Path) -> None:
+    """A file that is no object is passed over when a tier is counted."""
+    with remote_store(MemoryBackend(), tmp_path / "state") as store:
+        put_many(store, 2)
+        stray = store.local.path("objects/zz/stray")
+        stray.parent.mkdir(parents=True)
+        stray.write_bytes(b"x")
+
+        assert check(store, [], repair=True).sound
+        assert stray.exists()

@@ -381,3 +381,47 @@ def test_a_store_with_a_damaged_registry_is_an_error(cli: Cli, db: Path, argumen
     done = cli.run(*arguments)
 
     assert (0 if arguments[0] == "evict" else 1) == done.code
+
+
+def test_forget_db_takes_a_relative_path(cli: Cli, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database is found by its path as the user writes it."""
+    with BlobStore.create(cli.store)[0] as store:
+        store.registry.register(str(db.resolve()), host="opencode")
+    monkeypatch.chdir(db.parent)
+
+    assert 0 == cli.run("store", "forget-db", db.name, "--store", cli.store).code
+    assert [] == cli.run("store", "databases", "--store", cli.store, "--json").json["databases"]
+
+
+def test_a_rebuild_goes_alone(cli: Cli, full: list[str]) -> None:
+    """A new catalog is not mixed with a check; alone it says what it did, and nothing of refs."""
+    mixed = cli.run("check", "--store", cli.store, "--rebuild-catalog", "--repair")
+    alone = cli.run("check", "--store", cli.store, "--rebuild-catalog")
+
+    assert (2, 0) == (mixed.code, alone.code)
+    assert f"catalog rebuilt: {len(full)} of {len(full)} objects".encode() in alone.out
+    assert b"refs" not in alone.out
+
+
+def test_a_dry_eviction_tells_what_would_stay(cli: Cli, full: list[str]) -> None:
+    """Without a copy the exit code of a dry run is that of the real one; with one it says what would go."""
+    alone = cli.run("evict", "--store", cli.store, "--max-size", "1MB", "--dry-run")
+    cli.run("store", "add-copy", cli.root / "copy", "--store", cli.store)
+    cli.run("store", "sync", "--store", cli.store)
+    copied = cli.run("evict", "--store", cli.store, "--max-size", "1MB", "--dry-run", "--json")
+
+    assert 3 == alone.code
+    assert 0 == copied.code
+    assert copied.json["report"]["evicted"] > 0
+    with BlobStore.open(cli.store) as store:
+        assert len(full) == sum(1 for _ in store.objects())
+
+
+def test_a_size_that_is_none_names_where_it_stands(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named, not only the value."""
+    monkeypatch.setenv("OCBLOB_CACHE_SIZE", "abc")
+
+    done = cli.run("store", "info", "--store", cli.store)
+
+    assert 2 == done.code
+    assert "OCBLOB_CACHE_SIZE" in done.err

@@ -269,7 +269,7 @@ def test_connect_gives_options_to_the_driver(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_it_does_not_promise_is_said() -> None:
     """Whoever shows a store can show its limits."""
-    words = " ".join(FsspecBackend.limits)
+    words = " ".join(FsspecBackend.LIMITS)
 
     assert all(word in words for word in ("synced", "put_new", "version", "mount"))
 

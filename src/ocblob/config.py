@@ -79,11 +79,24 @@ def store_place(
         import platformdirs  # noqa: PLC0415 - 10 ms that only the default is worth
 
         url, source = str(platformdirs.user_data_path("ocblob", appauthor=False) / "store"), "default"
-    size = cache_size if cache_size is not None else environment.get(CACHE_VARIABLE) or None
-    if size is None and "cache_size" in settings:
-        size = _text(settings["cache_size"], path, "cache_size")
-    tier = LocalTier(_state_directory(environment) / "stores", CACHE_BYTES if size is None else parse_size(size))
+    tier = LocalTier(_state_directory(environment) / "stores", _cache_bytes(cache_size, path, settings, environment))
     return StorePlace(url, source, tier, _options(path, settings, environment))
+
+
+def _cache_bytes(option: str | None, path: Path, settings: Mapping[str, object], environment: Mapping[str, str]) -> int:
+    """What the tier may hold. Raises `UsageError` that names where a size stands that is none."""
+    if option is not None:
+        size, source = option, "--cache-size"
+    elif named := environment.get(CACHE_VARIABLE):
+        size, source = named, CACHE_VARIABLE
+    elif "cache_size" in settings:
+        size, source = _text(settings["cache_size"], path, "cache_size"), f"{path}: cache_size"
+    else:
+        return CACHE_BYTES
+    try:
+        return parse_size(size)
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
 
 
 def config_file(environment: Mapping[str, str] = os.environ) -> tuple[Path, dict[str, object]]:

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ocblob import config
 from ocblob.databases.sqlite import SQLiteDatabase
@@ -45,7 +45,9 @@ class EvictPass:
 
 
 @dataclass(frozen=True, slots=True)
-class _Marked:
+class Marked:
+    """What everything registered names."""
+
     databases: int
     refs: int
     judged_at: float
@@ -92,6 +94,7 @@ def evict_pass(  # noqa: PLR0913
 ) -> EvictPass:
     """Bring the local tier below its limits. Raises `UsageError` for limits that cannot be meant."""
     limits.check()
+    check_grace(grace_s)
     pruned, skipped = 0, ""
     with open_store(place, read_only=dry_run) as store:
         if _anything_due(store, grace_s):
@@ -109,14 +112,17 @@ def evict_pass(  # noqa: PLR0913
                 survey.reconcile(remote=True)
             plan = plan_evict(survey, limits, now=time.time(), durable=durable)
             if dry_run:
-                return EvictPass(EvictReport(plan=plan, pruned_size=pruned), skipped)
-            report = apply_evict(store, survey, plan, pruned_size=pruned, expire=expire, policy=_policy(limits))
+                # What a prune would free first need not be evicted.
+                plan = replace(plan, target=plan.target + min(pruned, plan.over))
+            report = apply_evict(
+                store, survey, plan, pruned_size=pruned, expire=expire, policy=_policy(limits), dry_run=dry_run
+            )
     return EvictPass(report, skipped)
 
 
 def mark_everything(  # noqa: PLR0913
     store: BlobStore, marks: Marks, *, now: float, grace_s: float, dry_run: bool, say: Say
-) -> _Marked:
+) -> Marked:
     """Every digest that a registered database, a prompt-history file or a pin names.
 
     Raises `DeletionRefusedError` if one of them cannot be read now: what it names cannot be known.
@@ -141,7 +147,7 @@ def mark_everything(  # noqa: PLR0913
     elapsed = time.monotonic() - begun
     if elapsed > 1:
         say(f"marked {refs} refs in {len(entries)} database(s) in {elapsed:.1f} s")
-    return _Marked(len(entries), refs, judged_at, elapsed)
+    return Marked(len(entries), refs, judged_at, elapsed)
 
 
 def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now: float, dry_run: bool) -> int:
@@ -155,7 +161,7 @@ def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now
                 marks.add_digests(own.digests())
                 return refs
     except (DatabaseError, UsageError) as error:
-        raise _refusal(entry, str(error)) from error
+        raise _refusal(entry, str(error), here=True) from error
 
 
 def _mark_elsewhere(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now: float, grace_s: float) -> float:
@@ -163,14 +169,15 @@ def _mark_elsewhere(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *
     found = read_published(store.backend, entry.id, marks)
     if found is None or now - found.taken_at > grace_s:
         said = "has not said yet" if found is None else "has not said for too long"
-        raise _refusal(entry, f"it is on {entry.machine_name or entry.machine}, which {said} what it names")
+        raise _refusal(entry, f"it is on {entry.machine_name or entry.machine}, which {said} what it names", here=False)
     return found.taken_at
 
 
-def _refusal(entry: RegisteredDatabase, why: str) -> DeletionRefusedError:
-    elsewhere = f"`ocblob prune` there, or `ocblob store forget-db {entry.id}` if it is gone for good"
+def _refusal(entry: RegisteredDatabase, why: str, *, here: bool) -> DeletionRefusedError:
+    cure = "bring the file back" if here else "run `ocblob prune` there"
     return DeletionRefusedError(
-        f"nothing was deleted: the registered database {entry.url} cannot be read: {why}", hint=elsewhere
+        f"nothing was deleted: the registered database {entry.url} cannot be read: {why}",
+        hint=f"{cure}, or `ocblob store forget-db {entry.id}` if it is gone for good",
     )
 
 

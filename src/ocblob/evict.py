@@ -13,6 +13,7 @@ from typing import Final
 from ocblob.errors import BackendError, BlobError, UsageError
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
+from ocblob.store.keepers import known_elsewhere
 from ocblob.store.layout import object_key
 from ocblob.store.survey import Survey
 from ocblob.store.tiers import LOW_WATER, keepers_of, release
@@ -112,16 +113,21 @@ def apply_evict(  # noqa: PLR0913
     pruned_size: int = 0,
     expire: bool = False,
     policy: str = "evict",
+    dry_run: bool = False,
 ) -> EvictReport:
-    """Drop local copies that are proven elsewhere; with `expire` last copies too, the least recently used first."""
+    """Drop local copies that are proven elsewhere; with `expire` last copies too, the least recently used first.
+
+    A dry run changes nothing and asks no keeper: what the catalog knows to be elsewhere counts as proven.
+    """
     begun = time.monotonic()
     report = EvictReport(plan=plan, pruned_size=pruned_size)
-    evictor = _Evictor(store, plan, report, over=plan.over, expire=expire, policy=policy)
+    evictor = _Evictor(store, plan, report, over=plan.over, expire=expire, policy=policy, dry_run=dry_run)
     for batch in survey.least_recently_used(batch=BATCH_BLOBS, durable=expire and store.remote):
         if not evictor.take(batch):
             break
     evictor.count_left()
-    store.tidy_trash()
+    if not dry_run:
+        store.tidy_trash()
     report.elapsed_s = time.monotonic() - begun
     return report
 
@@ -130,13 +136,22 @@ class _Evictor:
     """Goes along the blobs in the order of their last use until the limits are kept."""
 
     def __init__(  # noqa: PLR0913
-        self, store: BlobStore, plan: EvictPlan, report: EvictReport, *, over: int, expire: bool, policy: str
+        self,
+        store: BlobStore,
+        plan: EvictPlan,
+        report: EvictReport,
+        *,
+        over: int,
+        expire: bool,
+        policy: str,
+        dry_run: bool,
     ) -> None:
         self._store = store
         self._plan = plan
         self._report = report
         self._over = over
         self._policy = policy if expire else ""
+        self._dry_run = dry_run
         # A remote store that is to expire blobs lets go of its own: nobody else keeps those.
         self._keepers = [] if expire and store.remote else keepers_of(store)
         self._kept = 0
@@ -181,20 +196,31 @@ class _Evictor:
         return int(item.key) < self._plan.used_before
 
     def _let_go(self, items: list[Item]) -> set[str]:
-        gone = set(release(self._store, [item.digest for item in items], self._keepers)) if self._keepers else set()
+        gone = self._released([item.digest for item in items])
         self._report.evicted += len(gone)
         self._report.evicted_size += sum(item.stored_size for item in items if item.digest in gone)
         last = [replace(item, key=object_key(item.digest)) for item in items if item.digest not in gone]
         if not self._policy or not last:
             return gone
-        expired = self._store.trash().expire(last, policy=self._policy, mime=partial(_mime_of, self._store))
+        expired = last if self._dry_run else self._expired(last)
+        self._report.expired += len(expired)
+        self._report.expired_size += sum(item.stored_size for item in expired)
+        return gone | {item.digest for item in expired}
+
+    def _released(self, digests: list[str]) -> set[str]:
+        if not self._keepers:
+            return set()
+        if self._dry_run:
+            return {digest for digest in digests if known_elsewhere(self._store.catalog, self._keepers, digest)}
+        return set(release(self._store, digests, self._keepers))
+
+    def _expired(self, items: list[Item]) -> list[Item]:
+        expired = self._store.trash().expire(items, policy=self._policy, mime=partial(_mime_of, self._store))
         if self._store.tier is not None:
             for item in expired:
                 # The catalog no longer knows of the file: nothing would ever find it again.
                 self._store.tier.drop(item.digest)
-        self._report.expired += len(expired)
-        self._report.expired_size += sum(item.stored_size for item in expired)
-        return gone | {item.digest for item in expired}
+        return expired
 
 
 def _mime_of(store: BlobStore, item: Item) -> str:

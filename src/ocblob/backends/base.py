@@ -1,6 +1,6 @@
 """The seam between a store and a place for bytes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -29,6 +29,10 @@ class Backend(Protocol):
     @property
     def url(self) -> str:
         """Where it is, without secrets: for messages."""
+
+    @property
+    def limits(self) -> Sequence[str]:
+        """What it does not promise that others do, in words for people; as far as that is known by now."""
 
     def put(self, key: str, data: BinaryIO, *, size: int) -> str:
         """Store `size` bytes. The object appears whole and durable, or not at all. Returns its version."""

@@ -1,6 +1,6 @@
 """Objects anywhere that fsspec has a driver for: Google, Azure, SFTP ...
 
-The drivers differ, so this backend promises less than the others; `FsspecBackend.limits` says what.
+The drivers differ, so this backend promises less than the others; `FsspecBackend.LIMITS` says what.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ PACKAGES: Final = {
 class FsspecBackend:
     """Keys below a URL. `options` go to the driver as they are."""
 
-    limits: Final = (
+    LIMITS: Final = (
         "a put is not synced: it is as durable as the driver makes it",
         "put_new looks and then puts: two processes at once may both be told that they put the object",
         "a version is compared before a delete or a move, not with it, and some places know no versions",
@@ -66,6 +66,11 @@ class FsspecBackend:
         self._finishes = scheme in FINISHING
         self._copies = scheme in COPYING
         self._races = [threading.Lock() for _ in range(LOCKS)]
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What fsspec's drivers do not promise."""
+        return self.LIMITS
 
     @property
     def url(self) -> str:

@@ -31,6 +31,11 @@ class LocalBackend:
         """The directory."""
         return str(self.root)
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def path(self, key: str) -> Path:
         """The file of an object."""
         return self.root.joinpath(*key.split("/"))

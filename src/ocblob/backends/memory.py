@@ -24,6 +24,11 @@ class MemoryBackend:
         """A name that cannot be opened again."""
         return f"memory:{id(self):x}"
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def put(self, key: str, data: BinaryIO, *, size: int) -> str:
         """Keep the bytes."""
         held = _whole(key, data, size)

@@ -54,6 +54,19 @@ class S3Backend:
         """What the server does with conditions; None before it mattered."""
         return self._probe.known
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """By what the probe has found."""
+        known = self.capabilities
+        found = []
+        if known is not None and not known.put_if_absent:
+            found.append(
+                "ignores If-None-Match: two machines may put the same new object at once, with the same content"
+            )
+        if known is not None and not known.delete_if_match:
+            found.append("ignores If-Match on deletes: versions are compared by a request before, with a short gap")
+        return tuple(found)
+
     def probe(self) -> Capabilities:
         """The same, looked at now if it is not known: a few small requests."""
         try:

@@ -118,6 +118,10 @@ def translate(error: Exception, place: str) -> BackendError:
         hint = "set the region of the bucket: ?region=..."
     if isinstance(error, _CREDENTIALS) or code in {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}:
         hint = "boto3 looks in the environment, the AWS configuration (profile=...) and the machine's role"
+    if code in {"AccessDenied", "Forbidden", "403"} or (not code and status == FORBIDDEN):
+        hint = "ocblob needs s3:ListBucket, GetObject, PutObject, DeleteObject, AbortMultipartUpload: docs/stores.md"
+    if code == "NoSuchBucket":
+        hint = "make the bucket, or name another one with --store"
     if isinstance(error, ClientError):
         reason = _CODES.get(code, "the server answered") + f" ({' '.join(filter(None, (str(status), code)))})"
     else:

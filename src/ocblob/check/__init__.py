@@ -11,12 +11,12 @@ from ocblob.cells import Column
 from ocblob.check.catalog import compare, rebuild, recount_tier
 from ocblob.check.contents import Contents
 from ocblob.check.refs import check_refs
-from ocblob.check.report import CheckReport, Share
+from ocblob.check.report import CheckReport, RebuildReport, Share
 from ocblob.databases.base import Database
 from ocblob.store import BlobStore
 from ocblob.store.survey import Survey
 
-__all__ = ["CheckReport", "Share", "check", "rebuild_catalog"]
+__all__ = ["CheckReport", "RebuildReport", "Share", "check", "rebuild_catalog"]
 
 
 def check(  # noqa: PLR0913
@@ -47,13 +47,13 @@ def check(  # noqa: PLR0913
     return report
 
 
-def rebuild_catalog(store: BlobStore) -> CheckReport:
+def rebuild_catalog(store: BlobStore) -> RebuildReport:
     """Make a new catalog from the objects alone; the old one is kept beside it.
 
     Each object's header is read, not its content. Last uses start anew.
     """
     begun = time.monotonic()
-    report = CheckReport()
+    report = RebuildReport()
     rebuild(store, report)
     report.elapsed_s = time.monotonic() - begun
     return report

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ocblob.check.report import CheckReport
+from ocblob.check.report import CheckReport, RebuildReport
 from ocblob.errors import BlobCorruptError, BlobError, StoreFormatError
 from ocblob.store import BlobStore
 from ocblob.store.catalog import BlobRow, State
@@ -19,7 +19,7 @@ def compare(store: BlobStore, survey: Survey, report: CheckReport, *, repair: bo
     _Comparison(store, report, repair=repair).run(survey)
 
 
-def rebuild(store: BlobStore, report: CheckReport) -> None:
+def rebuild(store: BlobStore, report: RebuildReport) -> None:
     """A new catalog from the objects alone, one header a blob."""
     catalog = store.new_catalog()
     with Survey(catalog) as survey:
@@ -70,7 +70,7 @@ class _Comparison:
         for row, found in _merge(self._store.catalog.blobs(), survey.objects()):
             report.objects += found is not None
             report.stored_size += 0 if found is None else found[1]
-            report.catalogued += row is not None
+            report.catalogued += row is not None and row.state is State.LIVE
             if row is None and found is not None:
                 report.unknown_objects += 1
                 if not self._store.remote:
@@ -88,14 +88,16 @@ class _Comparison:
 
     def _absent(self, row: BlobRow) -> None:
         store, report = self._store, self._report
-        if row.state is not State.LIVE or store.contains(row.digest):
-            return  # in the trash or in quarantine, as the catalog says; or put just now
-        if any(store.catalog.copy_version(row.digest, copy.id) for copy, _place in store.copies()):
-            report.elsewhere += 1
-            if row.held and self._repair:
-                report.repaired += heal_from_copies(store, row.digest)
+        if row.state in {State.CONDEMNED, State.DELETING} or store.contains(row.digest):
+            return  # in the trash, as the catalog says; or put just now
+        copied = any(store.catalog.copy_version(row.digest, copy.id) for copy, _place in store.copies())
+        if row.state is State.CORRUPT:
+            self._quarantined(row.digest, copied=copied)
             return
-        if store.remote and not row.held:
+        if copied and not row.held:
+            report.elsewhere += 1
+            return
+        if store.remote and not copied and not row.held:
             # This host's memory of a blob that another host has pruned; whether a ref needs it is asked below.
             if self._repair:
                 self._remove(row.digest)
@@ -108,6 +110,14 @@ class _Comparison:
         if not heal_from_copies(store, row.digest):
             self._remove(row.digest)
         report.repaired += 1
+
+    def _quarantined(self, digest: str, *, copied: bool) -> None:
+        """What an earlier read has moved away. Without a copy only a ref can tell whether it is missed."""
+        if self._repair and heal_from_copies(self._store, digest):
+            self._report.repaired += 1
+        elif copied:
+            self._report.corrupt += 1
+            self._report.tell(f"blob {digest} is in quarantine here, and a copy has it: --repair brings it back")
 
     def _remove(self, digest: str) -> None:
         with self._store.catalog.transaction():

@@ -53,6 +53,8 @@ class Contents:
                 self._own(digest, stat.key)
         for _copy, place in store.copies():
             self._copy(place)
+            if self._repair:
+                self._complete(place, survey)
         if store.writable:
             store.catalog.set_note(note, "")
 
@@ -79,6 +81,16 @@ class Contents:
                 continue
             self._report.objects_read += 1
             self._progress(stat.stored_size)
+
+    def _complete(self, place: Backend, survey: Survey) -> None:
+        """What an earlier check has moved away from a copy comes back too."""
+        for digest, _stored_size in survey.objects():
+            if not self._share.holds(digest):
+                continue
+            try:
+                place.stat(object_key(digest))
+            except ObjectNotFoundError:
+                self._report.repaired += self._refill(place, digest)
 
     def _refill(self, place: Backend, digest: str) -> bool:
         try:

@@ -21,6 +21,22 @@ class Share:
 
 
 @dataclass(slots=True)
+class RebuildReport(Problems):
+    """What a new catalog was made from."""
+
+    objects: int = 0
+    stored_size: int = 0
+    catalogued: int = 0
+    corrupt: int = 0
+    """Objects whose headers are damaged; in quarantine now."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether every object is in the new catalog."""
+        return not self.corrupt
+
+
+@dataclass(slots=True)
 class CheckReport(Problems):
     """What was found. Sizes in bytes."""
 

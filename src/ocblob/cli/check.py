@@ -62,25 +62,41 @@ def command(
     where it was.
     """
     say = sayer(quiet=quiet)
+    if rebuild:
+        if repair or share is not None or restart:
+            raise UsageError("--rebuild-catalog goes alone", hint="then check again")
+        _rebuild(ctx, store_place, as_json=as_json, quiet=quiet, verbose=verbose)
+        return
     db = config.named_database(db)
     unreadable: list[str] = []
-    changes = rebuild or repair or share is not None
-    with open_store(store_place, read_only=not changes) as store, contextlib.ExitStack() as stack:
-        if rebuild:
-            report = rebuild_catalog(store)
-        else:
-            databases = _databases(store, db, stack, unreadable, say)
-            total = store.catalog.totals().stored_size if share is not None else 0
-            progress = stack.enter_context(byte_bar("check", total, quiet=quiet or as_json or share is None))
-            report = check(store, databases, read_data=share, repair=repair, restart=restart, progress=progress)
+    read_only = not (repair or share is not None)
+    with open_store(store_place, read_only=read_only) as store, contextlib.ExitStack() as stack:
+        databases = _databases(store, db, stack, unreadable, say)
+        total = store.catalog.totals().stored_size if share is not None else 0
+        progress = stack.enter_context(byte_bar("check", total, quiet=quiet or as_json or share is None))
+        report = check(store, databases, read_data=share, repair=repair, restart=restart, progress=progress)
+    sound = report.sound and not unreadable
     for problem in unreadable:
         say(f"warning: not checked: {problem}")
     if as_json:
-        print_json({**asdict(report), "sound": report.sound and not unreadable, "unreadable": unreadable})
+        print_json({**asdict(report), "sound": sound, "unreadable": unreadable})
     elif not quiet:
-        _print(store_place, report)
-    if not report.sound or unreadable:
+        _print(store_place, report, sound=sound)
+    if not sound:
         print_problems(report.problems, len(report.problems), verbose=verbose)
+        ctx.exit(EXIT_INCOMPLETE)
+
+
+def _rebuild(ctx: click.Context, store_place: config.StorePlace, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+    with open_store(store_place) as store:
+        report = rebuild_catalog(store)
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        size = format_size(report.stored_size)
+        click.echo(f"catalog rebuilt: {report.catalogued:,} of {report.objects:,} objects, {size} at rest")
+    if not report.sound:
+        print_problems(report.problems, report.corrupt, verbose=verbose)
         ctx.exit(EXIT_INCOMPLETE)
 
 
@@ -111,7 +127,7 @@ def _databases(
     return found
 
 
-def _print(store_place: config.StorePlace, report: CheckReport) -> None:
+def _print(store_place: config.StorePlace, report: CheckReport, *, sound: bool) -> None:
     click.echo(f"check  {store_place.url}")
     click.echo(
         f"  objects   {report.objects:,}, {format_size(report.stored_size)} at rest;"
@@ -128,4 +144,4 @@ def _print(store_place: config.StorePlace, report: CheckReport) -> None:
     )
     if report.repaired:
         click.echo(f"  repaired  {report.repaired:,}")
-    click.echo(f"  {'sound' if report.sound else 'NOT sound'}, in {report.elapsed_s:.2f} s")
+    click.echo(f"  {'sound' if sound else 'NOT sound'}, in {report.elapsed_s:.2f} s")

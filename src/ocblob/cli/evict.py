@@ -8,6 +8,7 @@ from ocblob.cli.options import AgeType, SizeType, asker, dry_run_option, print_j
 from ocblob.deletions import EvictPass, evict_pass
 from ocblob.errors import UsageError
 from ocblob.evict import Limits
+from ocblob.prune import GRACE_S
 from ocblob.units import format_size
 
 
@@ -19,6 +20,10 @@ from ocblob.units import format_size
     is_flag=True,
     help="Also last copies of blobs that rows name: their refs then say that they expired, for ever.",
 )
+@click.option(
+    "--grace", "grace_s", type=AgeType(), default=float(GRACE_S), metavar="AGE",
+    help="As in `ocblob prune`: how long an unreferenced blob has lain in the trash at least; 14d by default.",
+)  # fmt: skip
 @click.option("--yes", is_flag=True, help="Expire without a question.")
 @dry_run_option
 @standard_options
@@ -31,6 +36,7 @@ def command(
     max_size: int | None,
     max_age_s: float | None,
     expire: bool,
+    grace_s: float,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -49,6 +55,7 @@ def command(
     done = evict_pass(
         store_place,
         Limits(max_size, max_age_s),
+        grace_s=grace_s,
         expire=expire,
         dry_run=dry_run,
         say=sayer(quiet=quiet),
@@ -75,6 +82,6 @@ def _print(store_place: config.StorePlace, done: EvictPass, *, dry_run: bool) ->
     if plan is not None:
         click.echo(f"  holds     {format_size(plan.held)}; {format_size(plan.over)} over, {plan.old:,} blobs too old")
     click.echo(f"  pruned    {format_size(report.pruned_size)} that nothing names")
-    if not dry_run:
-        click.echo(f"  evicted   {report.evicted:,} local copies, {format_size(report.evicted_size)}")
-        click.echo(f"  expired   {report.expired:,} blobs, {format_size(report.expired_size)}")
+    would = "would go: " if dry_run else ""
+    click.echo(f"  evicted   {would}{report.evicted:,} local copies, {format_size(report.evicted_size)}")
+    click.echo(f"  expired   {would}{report.expired:,} blobs, {format_size(report.expired_size)}")

@@ -55,6 +55,8 @@ def command(
         stored = store.put(_pieces(file))
         if not database:
             store.registry.pin(stored.digest, why="put")
+        elif config.named_database(None) == db:
+            sayer(quiet=quiet)(f"not pinned: {database[0]} (OCBLOB_DB) is to hold the ref; without one, prune takes it")
         ref = Ref(stored.digest, stored.size, (("store", store.short_id),))
         url = f"data:{kind};base64,{(reference_text(kind, ref) or b'').decode('ascii')}"
         if as_json:

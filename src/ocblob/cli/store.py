@@ -91,7 +91,8 @@ def forget_db(
     """Take a database off the list: what only its rows name is unreferenced from then on."""
     del db, verbose
     with open_store(store_place) as store:
-        found = [entry for entry in store.registry.databases() if database in {entry.id, entry.url}]
+        names = {database, str(config.database_path(config.Place(database, "argument")).resolve())}
+        found = [entry for entry in store.registry.databases() if names & {entry.id, entry.url}]
         if len(found) != 1:
             known = "is not registered" if not found else "is registered from several machines"
             raise UsageError(f"{database} {known}", hint="`ocblob store databases` lists ids")

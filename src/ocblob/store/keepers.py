@@ -46,6 +46,11 @@ def prove(catalog: Catalog, keepers: Sequence[Keeper], digest: str) -> Proof | N
     return None
 
 
+def known_elsewhere(catalog: Catalog, keepers: Sequence[Keeper], digest: str) -> bool:
+    """Whether a keeper held the blob when it was last heard of. Proves nothing."""
+    return any((known := _known(catalog, keeper, digest)) and (keeper.id or known[1]) for keeper in keepers)
+
+
 def _holds(catalog: Catalog, keeper: Keeper, digest: str) -> bool:
     try:
         stat = keeper.backend.stat(object_key(digest))

@@ -15,7 +15,7 @@ from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
 from ocblob.errors import BackendError, StoreUnavailableError
 from ocblob.filesystem import create_private, make_private_directory
-from ocblob.store.layout import OBJECTS, STAGING, object_key
+from ocblob.store.layout import OBJECTS, STAGING, digest_of_key, object_key
 
 SHARE_OF_ONE: Final = 4
 """A blob larger than this part of the tier is read through, not kept."""
@@ -30,7 +30,8 @@ class Tier:
         """Bytes; 0 keeps nothing."""
         self._filled = filled
         self._lock = threading.Lock()
-        self._flights: dict[str, threading.Lock] = {}
+        self._flights: dict[str, tuple[threading.Lock, int]] = {}
+        """Each lock with the number of threads that hold it or wait for it."""
 
     @property
     def staging(self) -> Path:
@@ -45,11 +46,16 @@ class Tier:
     def flight(self, digest: str) -> Iterator[None]:
         """One fetch of a digest at a time in this process."""
         with self._lock:
-            lock = self._flights.setdefault(digest, threading.Lock())
-        with lock:
-            yield
-        with self._lock:
-            self._flights.pop(digest, None)
+            lock, waiting = self._flights.get(digest, (threading.Lock(), 0))
+            self._flights[digest] = (lock, waiting + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                _, waiting = self._flights.pop(digest)
+                if waiting > 1:
+                    self._flights[digest] = (lock, waiting - 1)
 
     def fill(self, digest: str, source: BinaryIO) -> None:
         """Keep an object that is read from `source`, if all of it is true.
@@ -79,8 +85,8 @@ class Tier:
     def objects(self) -> Iterator[tuple[str, int]]:
         """Digest and bytes of what is kept, in no order."""
         for stat in self.directory.scan(OBJECTS):
-            digest = "".join(stat.key.split("/")[-2:])
-            yield digest, stat.stored_size
+            if digest := digest_of_key(stat.key):
+                yield digest, stat.stored_size
 
 
 def _tee(source: BinaryIO, sink: BinaryIO) -> BinaryIO:
