@@ -107,7 +107,7 @@ def _mark_here(store: BlobStore, entry: Any, marks: Any, **options: Any) -> int:
     point("mark")
     process = current()
     if process is not None and not process.world.database_at(Path(entry.url)).mounted:
-        raise deletions._refusal(entry, "it is not mounted") from DatabaseError("not mounted")
+        raise deletions._refusal(entry, "it is not mounted", here=True) from DatabaseError("not mounted")
     return _real_mark_here(store, entry, marks, **options)
 
 
