@@ -362,7 +362,7 @@ def test_an_interrupt_exits_130(cli: Cli, db: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_real_interrupt_ends_cleanly(cli: Cli) -> None:
     """SIGINT in the midst of a pass: exit 130, no traceback, every row whole, and a next pass completes."""
-    path = make_opencode(cli.root / "copy" / "app.db", sessions=5, parts=100, size=300_000)
+    path = make_opencode(cli.root / "copy" / "app.db", sessions=5, parts=50, size=300_000)
     before = dump(path)
     process = start_ocblob("offload", "--db", str(path), "--store", str(cli.store))
     while not any(cli.store.glob("objects/*/*")):
@@ -374,7 +374,7 @@ def test_a_real_interrupt_ends_cleanly(cli: Cli) -> None:
     assert 130 == process.returncode
     assert b"Traceback" not in err
     assert 0 == cli.run("offload", "--db", path).code
-    assert 300 == len(refs(path))
+    assert 500 == len(refs(path))
     assert 0 == cli.run("restore", "--db", path).code
     assert before == dump(path)
 

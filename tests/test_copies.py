@@ -10,10 +10,19 @@ from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
 from ocblob.deletions import prune_pass
 from ocblob.digest import digest_of
-from ocblob.errors import BlobCorruptError, BlobMissingError, StoreError, StoreFormatError, StoreUnavailableError
+from ocblob.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    DeletionRefusedError,
+    StoreError,
+    StoreFormatError,
+    StoreUnavailableError,
+    UsageError,
+)
 from ocblob.store.catalog import State
 from ocblob.store.layout import object_key
 from ocblob.store.nurse import heal_from_copies
+from ocblob.store.tiers import keepers_of
 from ocblob.sync import SyncReport, sync
 from samples import flip, object_path, objects, payload, tree, unresolved
 from stores import Clock, offloaded, place, put_many
@@ -127,7 +136,8 @@ def test_a_copy_that_is_down_does_not_stop_the_others(store: BlobStore, tmp_path
     copy_root(store).rename(tmp_path / "gone")
     copy_root(store).write_text("a file now")
 
-    report = sync(store)
+    with BlobStore.open(root(store)) as again:
+        report = sync(again)
 
     assert not report.complete
     assert objects(root(store)) == objects(tmp_path / "other")
@@ -332,9 +342,12 @@ def test_a_copy_is_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         identity = store.id
     (tmp_path / "store").rename(tmp_path / "lost")
 
+    with pytest.raises(DeletionRefusedError, match="is a copy of the store"):
+        prune_pass(place(tmp_path / "copy"))
     with BlobStore.open(tmp_path / "copy") as copy:
         assert identity == copy.id
         assert [] == unresolved(tmp_path / "app.db", tmp_path / "copy")
+        assert (True, False) == (copy.promote(), copy.promote())
     first = prune_pass(place(tmp_path / "copy"))
     clock.wait(days=15)
     second = prune_pass(place(tmp_path / "copy"))
@@ -359,3 +372,54 @@ def test_a_relative_copy_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.
         places: list[Backend] = [found for _copy, found in store.copies()]
 
         assert [str(tmp_path / "copy")] == [found.url for found in places]
+
+
+def test_a_copy_that_is_not_mounted_is_no_copy(store: BlobStore, tmp_path: Path) -> None:
+    """An empty directory in the place of a copy is neither filled nor trusted, and nothing in it is called missing."""
+    copied = copy_root(store)
+    assert sync(store).complete
+    with store.catalog.transaction():
+        store.catalog.set_held([(DIGEST, 0)])
+    object_path(root(store), DIGEST).unlink()
+    copied.rename(tmp_path / "away")
+    copied.mkdir()
+
+    with BlobStore.open(root(store)) as again:
+        report = sync(again)
+        with pytest.raises(StoreUnavailableError, match="mounted"):
+            again.read(DIGEST)
+
+        assert (False, []) == (report.complete, keepers_of(again))
+    assert [] == list(copied.iterdir())
+
+
+def test_a_store_by_another_name_proves_nothing(store: BlobStore, tmp_path: Path) -> None:
+    """A copy that has become a link to the store itself is no keeper: evicting would drop the only object."""
+    copied = copy_root(store)
+    copied.rename(tmp_path / "away")
+    copied.symlink_to(root(store))
+
+    with BlobStore.open(root(store)) as again:
+        assert [] == keepers_of(again)
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://user:hunter2@host/x", "memory://host/x?account_key=hunter2", "local:///somewhere"]
+)
+def test_urls_that_cannot_be_copies_are_refused(store: BlobStore, url: str) -> None:
+    """A secret is not kept and not repeated; a directory is written as a path."""
+    with pytest.raises(UsageError) as caught:
+        store.add_copy(url)
+
+    assert "hunter2" not in str(caught.value)
+    assert 1 == len(store.copies())
+
+
+def test_a_bad_sector_falls_through_to_the_copy(store: BlobStore) -> None:
+    """An object that cannot be read is no reason not to read the copy."""
+    assert sync(store).complete
+    path = object_path(root(store), DIGEST)
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+    assert DATA == store.read(DIGEST)

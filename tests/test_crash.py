@@ -173,6 +173,7 @@ STEPS = (
     ),
 )
 REDUNDANT = {
+    "copy/.copy-of.json.*.*": "it keeps people from pruning a copy for itself; no scene opens one as a store",
     "store/staging": "a writer's directory: what is in it is renamed away or thrown away",
     "store/quarantine": "a move is one change: the fsync of the directory that was left carries it",
     "opencode.db-journal": "SQLite's, for leaving WAL mode: only the first sector of a page changes",

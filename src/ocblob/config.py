@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ocblob.backends import shown_url
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.hosts import opencode
@@ -166,7 +167,7 @@ def database_path(place: Place) -> Path:
     if place.url.startswith("sqlite:///"):
         return Path(place.url.removeprefix("sqlite:///"))
     if "://" in place.url:
-        raise UsageError(f"{place.url}: this version opens SQLite files only")
+        raise UsageError(f"{shown_url(place.url)}: this version opens SQLite files only")
     return expanded(place.url)
 
 

@@ -69,7 +69,10 @@ def prune_pass(
     if more than a tenth of the bytes would go.
     """
     check_grace(grace_s)
-    with open_store(place, read_only=dry_run) as store, _surveyed(store, dry_run=dry_run) as (survey, now, listed_s):
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(open_store(place, read_only=dry_run))
+        store.refuse_copy()
+        survey, now, listed_s = stack.enter_context(_surveyed(store, dry_run=dry_run))
         with contextlib.closing(Marks()) as marks:
             marked = mark_everything(store, marks, now=now, grace_s=grace_s, dry_run=dry_run, say=say)
             plan = plan_prune(survey, marks.path, now=marked.judged_at, grace_s=grace_s)
@@ -97,6 +100,8 @@ def evict_pass(  # noqa: PLR0913
     check_grace(grace_s)
     pruned, skipped = 0, ""
     with open_store(place, read_only=dry_run) as store:
+        if expire:
+            store.refuse_copy()
         if _anything_due(store, grace_s):
             try:
                 pruned = _prune_due(store, grace_s=grace_s, dry_run=dry_run, say=say)
@@ -198,6 +203,7 @@ def _anything_due(store: BlobStore, grace_s: float) -> bool:
 
 
 def _prune_due(store: BlobStore, *, grace_s: float, dry_run: bool, say: Say) -> int:
+    store.refuse_copy()
     with _surveyed(store, dry_run=dry_run) as (survey, now, _), contextlib.closing(Marks()) as marks:
         marked = mark_everything(store, marks, now=now, grace_s=grace_s, dry_run=dry_run, say=say)
         plan = plan_prune(survey, marks.path, now=marked.judged_at, grace_s=grace_s)

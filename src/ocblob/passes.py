@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ocblob import config
+from ocblob.backends import shown_url
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Database
 from ocblob.databases.sqlite import SQLiteDatabase
@@ -133,7 +134,7 @@ def offload_pass(  # noqa: PLR0913
         report_progress = progress(at.database, columns, min_chars, chosen)
         if dry_run:
             report = plan_offloads(at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
-            return OffloadPass(report, before, before, store_place.url, False, None, "")
+            return OffloadPass(report, before, before, shown_url(store_place.url), False, None, "")
         store, created = create_store(store_place)
         with store:
             if created:

@@ -49,6 +49,7 @@ def sync(store: BlobStore, *, progress: Callable[[int], None] = lambda _: None) 
     for copy, place in store.copies():
         report.copies += 1
         try:
+            store.vouch(place)
             _sync_one(store, copy, place, report, progress)
         except BackendError as error:
             report.failed += 1

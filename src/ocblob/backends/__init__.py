@@ -11,6 +11,7 @@ from ocblob.backends.local import LocalBackend
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 
+_TELLTALE = "secret|token|passw|credential|signature|access_?key|account_?key|api_?key|sas"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """Two letters at least: `C:\\store` is a path."""
 
@@ -49,6 +50,8 @@ def connect(
     path = local_path(url)
     if path is not None:
         return LocalBackend(path.absolute())
+    if scheme_of(url) == "local":
+        raise UsageError(f"{url}: write a local directory as a path")
     return _SCHEMES.get(scheme_of(url), _fsspec)(url, options, remembered)
 
 
@@ -67,3 +70,20 @@ def _fsspec(url: str, options: Mapping[str, str] | None, _: MutableMapping[str, 
 _Connect: TypeAlias = Callable[[str, Mapping[str, str] | None, MutableMapping[str, str] | None], Backend]
 _SCHEMES: Final[dict[str, _Connect]] = {"s3": _s3}
 """Backends of our own, besides paths; fsspec knows the rest."""
+
+
+def refuse_secrets(url: str) -> None:
+    """Raise `UsageError`, which does not repeat it, for a URL with a secret in it: it would be kept and shown."""
+    if shown_url(url) != url:
+        raise UsageError(
+            f"{shown_url(url)}: a URL must not hold a password or a key",
+            hint="put it where the driver looks for it: its environment or its configuration",
+        )
+
+
+def shown_url(url: str) -> str:
+    """A URL for messages: without a password, and without the values of options that look like secrets."""
+    if not _SCHEME.match(url):
+        return url
+    hidden = re.sub(r"(://[^/@:?#]*):[^@/]*@", r"\1@", url)
+    return re.sub(rf"([?&][^=&#]*(?:{_TELLTALE})[^=&#]*)=[^&#]*", r"\1=...", hidden, flags=re.IGNORECASE)

@@ -58,7 +58,9 @@ class LocalBackend:
         except OSError as error:
             raise _translate(error, path) from error
         finally:
-            beside.unlink(missing_ok=True)
+            # On a read-only file system even this is an error, and would hide the one that counts.
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
         return version
 
     def put_new(self, key: str, data: BinaryIO, *, size: int) -> str | None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from ocblob.backends.base import Backend
 from ocblob.check.report import CheckReport, Share
-from ocblob.errors import BackendError, BlobCorruptError, BlobError, ObjectNotFoundError
+from ocblob.errors import BackendError, BlobCorruptError, BlobError, ObjectNotFoundError, StoreUnavailableError
 from ocblob.store import BlobStore
 from ocblob.store.copies import refill
 from ocblob.store.layout import OBJECTS, TRASH, digest_of_key, generation_time, object_key
@@ -65,6 +65,10 @@ class Contents:
             self._damaged(error, healed=self._repair and heal_from_copies(self._store, digest))
         except ObjectNotFoundError:
             return  # pruned meanwhile
+        except StoreUnavailableError as error:
+            # A bad sector: told, and the others are read all the same.
+            self._report.broken += 1
+            self._report.tell(str(error))
         self._report.objects_read += 1
 
     def _copy(self, place: Backend) -> None:

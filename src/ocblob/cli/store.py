@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from ocblob import config
+from ocblob.backends import shown_url
 from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import byte_bar, print_json, print_problems, sayer, standard_options
 from ocblob.errors import UsageError
@@ -160,6 +161,20 @@ def add_copy(
         print_json({"copy": copy})
     else:
         sayer(quiet=quiet)(f"{copy.url} is a copy of the store now; `ocblob store sync` fills it")
+
+
+@command.command("promote")
+@standard_options
+def promote(store_place: config.StorePlace, *, db: str | None, as_json: bool, quiet: bool, verbose: bool) -> None:
+    """Make a copy a store of its own, after the store that it was a copy of is lost for good."""
+    del db, verbose
+    with open_store(store_place) as store:
+        was_copy = store.promote()
+    if as_json:
+        print_json({"promoted": was_copy})
+    else:
+        words = "is a store of its own now" if was_copy else "is no copy; nothing to do"
+        sayer(quiet=quiet)(f"{shown_url(store_place.url)} {words}")
 
 
 @command.command("sync")

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
 
 from ocblob.backends.base import Backend
@@ -14,6 +15,7 @@ from ocblob.codec import ObjectHeader
 from ocblob.errors import (
     BackendError,
     DatabaseUnsupportedError,
+    DeletionRefusedError,
     ObjectNotFoundError,
     StoreError,
     StoreNotFoundError,
@@ -22,7 +24,7 @@ from ocblob.errors import (
 from ocblob.filesystem import remove_empty_directories
 from ocblob.store import layout
 from ocblob.store.catalog import NOTE_TIMEOUT_MS, Catalog, set_aside
-from ocblob.store.copies import Copy, copies_of, declare_copy
+from ocblob.store.copies import Copy, copies_of, declare_copy, vouch
 from ocblob.store.epoch import NO_EPOCH, begin_epoch, read_epoch
 from ocblob.store.founding import make_directory, prepare
 from ocblob.store.nurse import Nurse
@@ -37,6 +39,7 @@ from ocblob.store.trash import Trash
 from ocblob.store.uses import Uses
 from ocblob.store.writer import Hooks, Writer
 
+FORGETTERS: Final = 8
 _TRIM_SHARE: Final = 20
 
 
@@ -68,16 +71,21 @@ class BlobStore:
         self._lock = threading.Lock()
         self._catalog: Catalog | None = None
         self._copies: tuple[tuple[Copy, Backend], ...] | None = None
+        self._vouched: set[str] = set()
+        self._silent: set[str] = set()
+        """Copies that did not answer."""
         self._uses = Uses(lambda: self.catalog) if self._writable else None
         self._filled = 0
         self.tier: Tier | None = None
         if self.remote and tier is not None and self._local is not None:
             self.tier = Tier(self._local, capacity=tier.cache_bytes, filled=self._tier_filled)
         care = Nurse(self) if self._writable else None
-        self._past_tier = Reader(backend, copies=self._copied_to, care=care)
+        self._past_tier = Reader(backend, copies=self._copied_to, vouch=self.vouch, care=care)
         """For headers: they are not worth fetching whole objects."""
         self.reader = (
-            Reader(backend, tier=self.tier, copies=self._copied_to, care=care) if self._writable else self._past_tier
+            Reader(backend, tier=self.tier, copies=self._copied_to, vouch=self.vouch, care=care)
+            if self._writable
+            else self._past_tier
         )
         machine = machine_of(tier) if self.remote and tier is not None and self._local is not None else None
         self.registry = Registry(backend, machine=machine)
@@ -246,14 +254,34 @@ class BlobStore:
         return self._copies
 
     def add_copy(self, url: str) -> Copy:
-        """Declare another place. Raises `StoreError` if it holds another store."""
-        place = self._place(url)
-        if isinstance(place, LocalBackend):
-            with contextlib.suppress(StoreNotFoundError):
-                layout.read_identity(place)
-                return self._declared(url, place)
-            prepare(place)
-        return self._declared(url, place)
+        """Declare another place. Raises as `declare_copy` does."""
+        copy = declare_copy(self.backend, self._identity, url, self._place(url))
+        self._copies = None
+        return copy
+
+    def vouch(self, place: Backend) -> None:
+        """Raise `StoreUnavailableError` unless a declared copy is there and is one; looked at once."""
+        if place.url not in self._vouched:
+            vouch(self.backend, self._identity, place, probe=self._writable)
+            self._vouched.add(place.url)
+
+    def refuse_copy(self) -> None:
+        """Raise `DeletionRefusedError` in a copy: what it holds may be the last that another store relies on."""
+        with contextlib.suppress(ObjectNotFoundError):
+            of = layout.get_json(self.backend, layout.COPY_OF_KEY).get("of")
+            raise DeletionRefusedError(
+                f"nothing was deleted: {self.url} is a copy of the store {of}, which judges for both",
+                hint="if that one is lost for good: ocblob store promote",
+            )
+
+    def promote(self) -> bool:
+        """Make a copy a store of its own; False if it was one."""
+        with contextlib.suppress(ObjectNotFoundError):
+            self.backend.stat(layout.COPY_OF_KEY)
+            self.backend.delete(layout.COPY_OF_KEY)
+            self.backend.sync([layout.COPY_OF_KEY])
+            return True
+        return False
 
     def _copied_to(self) -> list[Backend]:
         return [place for _copy, place in self.copies()]
@@ -261,23 +289,27 @@ class BlobStore:
     def _place(self, url: str) -> Backend:
         return place_of(url, self._options, self._tier_options)
 
-    def _declared(self, url: str, place: Backend) -> Copy:
-        copy = declare_copy(self.backend, self._identity, url, place)
-        self._copies = None
-        return copy
-
     def forget_elsewhere(self, digests: Sequence[str]) -> None:
         """Remove blobs that are gone from the copies and the tier too; inside a transaction of the catalog.
 
-        A place that does not answer keeps what it has; that costs room and nothing else.
+        A place that does not answer keeps what it has, and is not asked again: that costs room and nothing else.
         """
+        for place in self._copied_to():
+            if place.url not in self._silent and digests:
+                self._forget_in(place, digests)
         for digest in digests:
-            for _copy, place in self.copies():
-                with contextlib.suppress(BackendError):
-                    place.delete(layout.object_key(digest))
             if self.tier is not None:
                 self.tier.drop(digest)
         self.catalog.drop_copies(digests)
+
+    def _forget_in(self, place: Backend, digests: Sequence[str]) -> None:
+        try:
+            self.vouch(place)
+            place.delete(layout.object_key(digests[0]))
+            with ThreadPoolExecutor(FORGETTERS) as pool:
+                list(pool.map(lambda digest: place.delete(layout.object_key(digest)), digests[1:]))
+        except BackendError:
+            self._silent.add(place.url)
 
     def tidy_trash(self) -> None:
         """Remove directories that deletions left empty, where there are directories."""

@@ -4,22 +4,31 @@ A copy is laid out as a store with the same id, so it can itself be opened if th
 """
 
 import contextlib
+import io
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocblob.backends import local_path
+from ocblob.backends import local_path, refuse_secrets
 from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
 from ocblob.digest import digest_of
-from ocblob.errors import ObjectNotFoundError, StoreError, StoreFormatError, StoreNotFoundError
-from ocblob.store.founding import make_directory
+from ocblob.errors import (
+    ObjectNotFoundError,
+    StoreError,
+    StoreFormatError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+)
+from ocblob.store.founding import make_directory, prepare
 from ocblob.store.layout import (
     COPIES,
+    COPY_OF_KEY,
+    PROBE,
     STAGING,
+    STORE_KEY,
     StoreIdentity,
     create_identity,
     get_json,
@@ -66,21 +75,57 @@ def refill(store: "BlobStore", place: Backend, digest: str) -> tuple[int, str]:
 
 
 def declare_copy(backend: Backend, identity: StoreIdentity, url: str, place: Backend) -> Copy:
-    """Make `place` a copy of the store and enter it. Raises `StoreError` if it holds another store."""
+    """Make `place` a copy of the store and enter it.
+
+    Raises `StoreError` if it is the store itself or holds another one, `UsageError` if the URL has a secret in it.
+    """
+    refuse_secrets(url)
     local = local_path(url)
-    url = url if local is None else str(local.absolute())
-    if place.url == backend.url or (local is not None and _same_directory(local, backend)):
+    url = url if local is None else os.path.realpath(local)
+    if place.url == backend.url or is_same_place(backend, place):
         raise StoreError(f"{place.url} is the store itself; a copy is another place")
     with contextlib.suppress(StoreNotFoundError):
         found = read_identity(place)
         if found.id != identity.id:
             raise StoreError(f"{place.url} holds another store ({found.short_id}...)", hint="name an empty place")
+    if isinstance(place, LocalBackend) and not place.path(STORE_KEY).exists():
+        prepare(place)
     create_identity(place, identity)
+    put_json(place, COPY_OF_KEY, {"id": identity.id, "of": backend.url})
     copy = Copy(digest_of(url.encode("utf-8", "surrogateescape"))[:16], url, int(time.time()))
     put_json(backend, f"{COPIES}{copy.id}.json", asdict(copy))
     return copy
 
 
-def _same_directory(path: Path, backend: Backend) -> bool:
-    """Whether a path leads to a local store's own directory, by whatever spelling."""
-    return isinstance(backend, LocalBackend) and os.path.realpath(path) == os.path.realpath(backend.root)
+def vouch(backend: Backend, identity: StoreIdentity, place: Backend, *, probe: bool) -> None:
+    """Raise `StoreUnavailableError` unless a declared copy is there, is this store's, and is not the store itself.
+
+    A drive that is not mounted leaves an empty directory, in which nothing is missing.
+    """
+    try:
+        found = read_identity(place)
+    except StoreNotFoundError as error:
+        raise StoreUnavailableError(f"the copy {place.url} is not there: is it mounted?") from error
+    if found.id != identity.id:
+        raise StoreUnavailableError(f"the copy {place.url} holds another store ({found.short_id}...) now")
+    if is_same_place(backend, place, probe=probe):
+        raise StoreUnavailableError(f"the copy {place.url} is the store itself by another name")
+
+
+def is_same_place(backend: Backend, place: Backend, *, probe: bool = True) -> bool:
+    """Whether what is put into one shows in the other, whatever they are called. Two remote places take a probe."""
+    if isinstance(backend, LocalBackend) and isinstance(place, LocalBackend):
+        with contextlib.suppress(OSError):
+            return backend.path(STORE_KEY).samefile(place.path(STORE_KEY))
+        return os.path.realpath(backend.root) == os.path.realpath(place.root)
+    if not probe or isinstance(backend, LocalBackend) or isinstance(place, LocalBackend):
+        return False
+    key = f"{PROBE}{os.urandom(8).hex()}"
+    backend.put(key, io.BytesIO(b"here?"), size=5)
+    try:
+        place.stat(key)
+    except ObjectNotFoundError:
+        return False
+    finally:
+        backend.delete(key)
+    return True

@@ -9,6 +9,7 @@ tombstones/<digest>.json       blobs whose last copy was expired
 databases/<id>.json            what prune must read before it judges
 pins/<digest>.json             blobs that no database names
 copies/<id>.json               other places that hold the same blobs
+copy-of.json                   in such a place: it is not for itself to judge what goes
 epoch.json                     changes with every round of deletions
 catalog.sqlite                 sizes, last use, states, claims
 
@@ -36,6 +37,8 @@ TOMBSTONES: Final = "tombstones/"
 DATABASES: Final = "databases/"
 PINS: Final = "pins/"
 COPIES: Final = "copies/"
+COPY_OF_KEY: Final = "copy-of.json"
+PROBE: Final = "probe/"
 EPOCH_KEY: Final = "epoch.json"
 CATALOG_FILE: Final = "catalog.sqlite"
 FORMAT_VERSION: Final = 1

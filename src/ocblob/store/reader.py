@@ -62,9 +62,12 @@ class Reader:
         *,
         tier: Tier | None = None,
         copies: Callable[[], Sequence[Backend]] = tuple,
+        vouch: Callable[[Backend], None] = lambda _: None,
         care: Care | None = None,
     ) -> None:
         self._backend = backend
+        self._vouch = vouch
+        """Raises if a copy is not what was declared."""
         self._tier = tier
         self._copies_of_store = copies
         """Asked only when the store itself has nothing good."""
@@ -143,6 +146,7 @@ class Reader:
     def _first_good(self, digest: str, use: Callable[[Found], T]) -> T:
         """What `use` makes of the first copy that it finds nothing wrong with."""
         damage: BlobCorruptError | None = None
+        trouble: StoreUnavailableError | None = None
         own_is_bad = False
         for found in self._copies(digest):
             try:
@@ -152,16 +156,17 @@ class Reader:
                 found.file.close()
                 damage = error
                 own_is_bad |= found.backend is self._backend
-            except OSError as error:
+            except (OSError, StoreUnavailableError) as error:
+                # A bad sector, a connection that broke: another place may have the blob.
                 found.file.close()
-                raise _unavailable(found, error) from error
+                trouble = error if isinstance(error, StoreUnavailableError) else _unavailable(found, error)
             except BaseException:
                 found.file.close()
                 raise
             else:
                 self._after(digest, found, own_is_bad=own_is_bad)
                 return result
-        raise damage or self._absent(digest)
+        raise trouble or damage or self._absent(digest)
 
     def _after(self, digest: str, found: Found, *, own_is_bad: bool) -> None:
         if self._care is None:
@@ -185,7 +190,8 @@ class Reader:
         A place that does not answer is passed over while another one may have the blob, and told at the end.
         """
         if self._tier is not None:
-            yield from self._opened(self._tier.directory, object_key(digest))
+            with contextlib.suppress(StoreUnavailableError):
+                yield from self._opened(self._tier.directory, object_key(digest))
         trouble: BackendError | None = None
         try:
             for key in self._own_keys(digest):
@@ -194,7 +200,11 @@ class Reader:
             trouble = error
         try:
             for backend in self._copies_of_store():
-                yield from self._opened(backend, object_key(digest))
+                try:
+                    self._vouch(backend)
+                    yield from self._opened(backend, object_key(digest))
+                except StoreUnavailableError as error:
+                    trouble = trouble or error
         except BackendError as error:
             trouble = trouble or error
         if trouble is not None:

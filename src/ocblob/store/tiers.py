@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from ocblob.backends.base import Backend
-from ocblob.errors import BackendError
+from ocblob.errors import BackendError, StoreFormatError
 from ocblob.store.catalog import Catalog
 from ocblob.store.keepers import Keeper, Proof, prove
 from ocblob.store.layout import object_key
@@ -29,7 +29,13 @@ def keepers_of(store: "BlobStore") -> list[Keeper]:
     """The places that may hold a blob when the local tier lets go of it: a remote store itself, else its copies."""
     if store.remote:
         return [_keeper("", store.backend, Reader(store.backend, care=Nurse(store) if store.writable else None))]
-    return [_keeper(copy.id, place, Reader(place)) for copy, place in store.copies()]
+    keepers = []
+    for copy, place in store.copies():
+        # One that is not there proves nothing.
+        with contextlib.suppress(BackendError, StoreFormatError):
+            store.vouch(place)
+            keepers.append(_keeper(copy.id, place, Reader(place)))
+    return keepers
 
 
 def release(store: "BlobStore", digests: Sequence[str], keepers: Sequence[Keeper]) -> list[str]:

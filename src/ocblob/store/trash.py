@@ -49,6 +49,7 @@ class Trash:
     def __init__(self, backend: Backend, catalog: Catalog) -> None:
         self._backend = backend
         self._catalog = catalog
+        self._generation = ""
 
     def condemn(self, items: Sequence[Item], *, generation: str = "") -> list[Item]:
         """Move live blobs to the trash; returns those that are there now, by their new keys.
@@ -56,7 +57,7 @@ class Trash:
         A claimed blob stays, and so does one that was put again since it was listed. The generation begins now, not
         when the round was planned, unless one is named: the grace begins when a blob leaves its place.
         """
-        named, generation = generation, generation or new_generation(time.time())
+        named, generation = generation, generation or self._current()
         condemned = self._change(items, State.LIVE, State.CONDEMNED, generation=generation)
         in_trash = self._to_trash(condemned, generation)
         there = {item.digest for item in in_trash}
@@ -64,7 +65,7 @@ class Trash:
             self._change(kept, State.CONDEMNED, State.LIVE)
         if not named and time.time() - (generation_time(generation) or 0) > SLEPT_S:
             # This machine slept on the way: what it moved a moment ago must not look as if it lay there since.
-            in_trash = self._to_trash(in_trash, new_generation(time.time()))
+            in_trash = self._to_trash(in_trash, self._current())
         return in_trash
 
     def revive(self, items: Sequence[Item]) -> int:
@@ -138,6 +139,12 @@ class Trash:
             for item, target, version in zip(items, targets, moved, strict=True)
             if version is not None
         ]
+
+    def _current(self) -> str:
+        """One generation a round, as long as it is young: reads look into each of them."""
+        if not self._generation or time.time() - (generation_time(self._generation) or 0) > SLEPT_S / 2:
+            self._generation = new_generation(time.time())
+        return self._generation
 
     def _change(self, items: Sequence[Item], old: State, new: State, *, generation: str = "") -> list[Item]:
         """Compare and swap in one transaction; those that were `old` and that nobody claims."""
