@@ -364,7 +364,10 @@ def test_a_real_interrupt_ends_cleanly(cli: Cli) -> None:
     """SIGINT in the midst of a pass: exit 130, no traceback, every row whole, and a next pass completes."""
     path = make_opencode(cli.root / "copy" / "app.db", sessions=5, parts=50, size=300_000)
     before = dump(path)
+    # A test run in the background of a shell ignores the signal, and its children would inherit that.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start_ocblob("offload", "--db", str(path), "--store", str(cli.store))
+    signal.signal(signal.SIGINT, ignored)
     while not any(cli.store.glob("objects/*/*")):
         assert process.poll() is None
         time.sleep(0.002)
