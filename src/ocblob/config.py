@@ -20,7 +20,7 @@ DATABASE_VARIABLE = "OCBLOB_DB"
 STORE_VARIABLE = "OCBLOB_STORE"
 CACHE_VARIABLE = "OCBLOB_CACHE_SIZE"
 CONFIG_VARIABLE = "OCBLOB_CONFIG"
-BACKEND_VARIABLES = "OCBLOB_{scheme}_"
+S3_VARIABLES = "OCBLOB_S3_"
 """`OCBLOB_S3_ENDPOINT_URL` is the option `endpoint_url` of `s3://` URLs."""
 _KEYS = ("store", "cache_size")
 
@@ -130,10 +130,9 @@ def _options(path: Path, settings: Mapping[str, object], environment: Mapping[st
         for scheme, table in settings.items()
         if isinstance(table, dict)
     }
-    prefix = BACKEND_VARIABLES.format(scheme="S3")
     for name, value in environment.items():
-        if name.startswith(prefix):
-            options.setdefault("s3", {})[name.removeprefix(prefix).lower()] = value
+        if name.startswith(S3_VARIABLES):
+            options.setdefault("s3", {})[name.removeprefix(S3_VARIABLES).lower()] = value
     return options
 
 

@@ -13,7 +13,7 @@ from ocblob.errors import BlobCorruptError, ObjectNotFoundError, UsageError
 from ocblob.pass_report import Problems
 from ocblob.store import BlobStore
 from ocblob.store.layout import object_key
-from ocblob.store.survey import Survey
+from ocblob.store.survey import NOT_IN_TRASH, NOT_LIVE, Survey
 from ocblob.store.trash import BATCH_BLOBS, Item
 
 GRACE_S: Final = 14 * 86400
@@ -72,7 +72,6 @@ def plan_prune(survey: Survey, marks: Path, *, now: float, grace_s: float = GRAC
     """
     live_size, trash_size = survey.totals()
     unnamed = "NOT EXISTS (SELECT 1 FROM marks.mark m WHERE m.digest=t.digest)"
-    alone = "NOT EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest)"
     rows = "SELECT t.digest, t.key, t.stored_size, t.version FROM temp.trash t WHERE"
     over = {"deadline": int(now - grace_s)}
     with survey.attached(marks):
@@ -81,18 +80,20 @@ def plan_prune(survey: Survey, marks: Path, *, now: float, grace_s: float = GRAC
             "SELECT t.digest, 'objects/'||lower(substr(hex(t.digest),1,2))||'/'||lower(substr(hex(t.digest),3)) AS key,"
             f" t.stored_size, t.version FROM temp.live t WHERE {unnamed}",
         )
-        deleted = survey.choose("delete", f"{rows} t.condemned_at<=:deadline AND {unnamed} AND {alone}", over)
-        waiting = survey.choose("wait", f"{rows} t.condemned_at>:deadline AND {unnamed} AND {alone}", over)
-        revived = survey.choose("revive", f"{rows} NOT {unnamed} AND {alone}")
-        gone = "NOT EXISTS (SELECT 1 FROM temp.trash x WHERE x.digest=t.digest)"
+        deleted = survey.choose("delete", f"{rows} t.condemned_at<=:deadline AND {unnamed} AND {NOT_LIVE}", over)
+        waiting = survey.choose("wait", f"{rows} t.condemned_at>:deadline AND {unnamed} AND {NOT_LIVE}", over)
+        revived = survey.choose("revive", f"{rows} NOT {unnamed} AND {NOT_LIVE}")
         held = f"SELECT t.digest, '', t.held, '' FROM main.blob t WHERE t.held>0 AND {unnamed}"
-        survey.choose("gone", f"{held} AND {alone} AND {gone}")
-        survey.choose("spare", f"{rows} t.condemned_at<=:deadline AND NOT {alone}", over)
+        survey.choose("gone", f"{held} AND {NOT_LIVE} AND {NOT_IN_TRASH}")
+        survey.choose("spare", f"{rows} t.condemned_at<=:deadline AND NOT {NOT_LIVE}", over)
     return PrunePlan(
-        *condemned,
-        *deleted,
-        revived[0],
-        *waiting,
+        condemned=condemned[0],
+        condemned_size=condemned[1],
+        deleted=deleted[0],
+        deleted_size=deleted[1],
+        revived=revived[0],
+        waiting=waiting[0],
+        waiting_size=waiting[1],
         live_size=live_size,
         trash_size=trash_size,
     )

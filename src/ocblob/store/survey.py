@@ -28,8 +28,9 @@ CREATE TEMP TABLE chosen (verb TEXT, digest BLOB, key TEXT, stored_size INT, ver
 """
 
 _FREE: Final = "NOT EXISTS (SELECT 1 FROM main.claim c WHERE c.digest=t.digest AND c.until>:now)"
-_NOT_LIVE: Final = "NOT EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest)"
-_NOT_IN_TRASH: Final = "NOT EXISTS (SELECT 1 FROM temp.trash x WHERE x.digest=t.digest)"
+# Of rows that a statement calls `t`.
+NOT_LIVE: Final = "NOT EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest)"
+NOT_IN_TRASH: Final = "NOT EXISTS (SELECT 1 FROM temp.trash x WHERE x.digest=t.digest)"
 _ENTER: Final = f"""
 INSERT INTO main.blob
 SELECT t.digest, 0, t.stored_size, iif(:remote, 0, t.stored_size), {State.LIVE:d}, :now, :now, '', ''
@@ -38,7 +39,7 @@ FROM temp.live t WHERE NOT EXISTS (SELECT 1 FROM main.blob b WHERE b.digest=t.di
 _CONDEMN: Final = f"""
 INSERT INTO main.blob
 SELECT t.digest, 0, t.stored_size, iif(:remote, 0, t.stored_size), {State.CONDEMNED:d}, :now, :now, '', ''
-FROM temp.trash t WHERE {_NOT_LIVE} AND {_FREE} GROUP BY t.digest
+FROM temp.trash t WHERE {NOT_LIVE} AND {_FREE} GROUP BY t.digest
 ON CONFLICT (digest) DO UPDATE SET state={State.CONDEMNED:d}, since=:now
 WHERE state={State.LIVE:d} OR (state={State.DELETING:d} AND since<:now-{STUCK_S})
 """
@@ -49,13 +50,13 @@ AND EXISTS (SELECT 1 FROM temp.live l WHERE l.digest=t.digest)
 """
 _COUNT_HELD: Final = f"""
 UPDATE main.blob AS t SET held=stored_size
-WHERE held=0 AND state={State.LIVE:d} AND NOT {_NOT_LIVE}
+WHERE held=0 AND state={State.LIVE:d} AND NOT {NOT_LIVE}
 """
 _FORGET_DELETED: Final = f"""
-DELETE FROM main.blob AS t WHERE state={State.DELETING:d} AND since<:now-{STUCK_S} AND {_FREE} AND {_NOT_IN_TRASH}
+DELETE FROM main.blob AS t WHERE state={State.DELETING:d} AND since<:now-{STUCK_S} AND {_FREE} AND {NOT_IN_TRASH}
 """
 _FORGET_UNKNOWN: Final = f"""
-DELETE FROM main.blob AS t WHERE held=0 AND {_FREE} AND {_NOT_IN_TRASH} AND {_NOT_LIVE}
+DELETE FROM main.blob AS t WHERE held=0 AND {_FREE} AND {NOT_IN_TRASH} AND {NOT_LIVE}
 """
 
 

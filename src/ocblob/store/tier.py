@@ -65,10 +65,7 @@ class Tier:
         path = self.staging / f"fetch-{os.urandom(8).hex()}"
         try:
             make_private_directory(self.staging)
-            with create_private(path) as file:
-                for _chunk in codec.decode(_tee(source, file), digest=digest):
-                    pass
-                stored_size = file.tell()
+            stored_size = _verified_copy(source, path, digest=digest)
             # No fsync: after a power cut a damaged file is found by its checks and fetched again.
             self.directory.adopt(object_key(digest), path)
         except OSError as error:
@@ -89,8 +86,12 @@ class Tier:
                 yield digest, stat.stored_size
 
 
-def _tee(source: BinaryIO, sink: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", _Tee(source, sink))
+def _verified_copy(source: BinaryIO, path: Path, *, digest: str) -> int:
+    """Write an object's bytes into a new file while they are checked; returns how many they are."""
+    with create_private(path) as file:
+        for _chunk in codec.decode(cast("BinaryIO", _Tee(source, file)), digest=digest):
+            pass
+        return file.tell()
 
 
 class _Tee:
@@ -115,10 +116,8 @@ def staged_object(backend: Backend, key: str, staging: Path, *, digest: str) -> 
     """
     path = staging / f"copy-{os.urandom(8).hex()}"
     try:
-        with backend.open(key) as source, create_private(path) as file:
-            for _chunk in codec.decode(_tee(source, file), digest=digest):
-                pass
-            stored_size = file.tell()
+        with backend.open(key) as source:
+            stored_size = _verified_copy(source, path, digest=digest)
         yield path, stored_size
     except OSError as error:
         raise StoreUnavailableError(f"{staging}: {error.strerror}") from error
