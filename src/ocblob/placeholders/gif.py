@@ -18,14 +18,23 @@ _PICTURE: Final = a2b_base64("""
     ZX8M+83cWFTuQC8E7rT3v6HFNyKfvbxrtbUQn5s8PPwt9onW97a1mtxsxO5qv+ctT308YMM8DbNX7Bi3TfmC58k0jT+//v38+/sO/w9g
     gAIOSGCBBh64UAEAOw==
 """)
-_HEAD: Final = _PICTURE[:19] + b"\x21\xfe"
-"""The header, two colours and the code of the comment."""
-_PAD: Final = b"  "
-"""Behind the sub-block's size: the marker starts at 24."""
-_PIXELS: Final = b"\0" + _PICTURE[19:]
-"""The end of the comment and the image."""
+_VERSION: Final = b"GIF89a"
+_HEAD_BYTES: Final = 13
+"""The version and the screen: its flags are the byte at 10, and the global colours follow."""
+_COLOURS: Final = 0x80
+"""The flag that says that there are global colours; the lowest three bits say how many."""
+_COMMENT: Final = b"\x21\xfe"
 
 
 def build(marker: bytes) -> bytes:
     """A GIF that carries `marker` in one sub-block."""
-    return b"".join((_HEAD, bytes((len(_PAD) + len(marker),)), _PAD, marker, _PIXELS))
+    return carry(_PICTURE, marker)
+
+
+def carry(picture: bytes, marker: bytes) -> bytes:
+    """The GIF `picture` with `marker` in it; its version becomes the one that has comments."""
+    flags = picture[10]
+    at = _HEAD_BYTES + (3 * 2 ** ((flags & 7) + 1) if flags & _COLOURS else 0)
+    text = b" " * (-(at + 3) % 3) + marker  # behind the sub-block's size
+    comment = b"".join((_COMMENT, bytes((len(text),)), text, b"\0"))
+    return b"".join((_VERSION, picture[len(_VERSION) : at], comment, picture[at:]))

@@ -18,12 +18,21 @@ _PICTURE: Final = a2b_base64("""
     qqh/z8Xv9JWRjsqKaLXz2r0kgsjqrNttflVVIwjI2JQp0A86Bvn5VO2N90DVVyoiIiIkum1EGmHQ9piodgztsR04qu8n4bDhMmq+Qq4b
     F+HRtdbri+spUOwZ22I6cVXeS+NmcMMlV046S3TaiDTDoe0xUOwZ22I6cVXeQuLIqhVy0B/aJ1VQqhVFATYiIiIiIiIiIiIiJ//Z
 """)
-_HEAD: Final = _PICTURE[:20] + b"\xff\xfe"
-"""SOI, APP0 and the code of the comment: with its size the marker starts at 24."""
-_PIXELS: Final = _PICTURE[20:]
+_START: Final = b"\xff\xd8"
+_JFIF: Final = b"\xff\xe0"
+_COMMENT: Final = b"\xff\xfe"
 
 
 def build(marker: bytes) -> bytes:
     """A baseline JPEG that carries `marker`."""
-    size = len(marker) + 2  # a segment's size counts itself
-    return b"".join((_HEAD, size.to_bytes(2, "big"), marker, _PIXELS))
+    return carry(_PICTURE, marker)
+
+
+def carry(picture: bytes, marker: bytes) -> bytes:
+    """The JPEG `picture` with `marker` in it: behind its JFIF header, which must come first, if it has one."""
+    at = len(_START)
+    if picture.startswith(_JFIF, at):
+        at += len(_JFIF) + int.from_bytes(picture[at + 2 : at + 4], "big")
+    text = b" " * (-(at + 4) % 3) + marker  # JFIF's 18 bytes put the marker at 24
+    size = len(text) + 2  # a segment's size counts itself
+    return b"".join((picture[:at], _COMMENT, size.to_bytes(2, "big"), text, picture[at:]))

@@ -13,10 +13,8 @@ _PICTURE: Final = a2b_base64("""
     ylcJhKb55dpvUZZt07adH1GhTYxCnzmEdkFWlh1CBLvygurI8ggzosUlSXmKIUZQSr6nOqYxTjBiSNPv6etLo/NzuhV44k63wjVFiKGT
     TmlN/eCeHjLpjBWdUGHQ8z/EK31zQ/L9bw1L0o4KQ1ChL0lilyRwQ5Ik7ij2VBgTo9C8op/+hXt6AmWz8L0aZvMPAAAAAElFTkSuQmCC
 """)
-_HEAD: Final = _PICTURE[:33]
+_HEAD_BYTES: Final = 33
 """The signature and IHDR."""
-_PIXELS: Final = _PICTURE[33:]
-"""IDAT and IEND."""
 _TEXT: Final = b"tEXtComment\0  "
 """Two spaces, so that the marker starts at 33 + 4 + 14 = 51."""
 _TEXT_CRC: Final = crc32(_TEXT)
@@ -24,6 +22,12 @@ _TEXT_CRC: Final = crc32(_TEXT)
 
 def build(marker: bytes) -> bytes:
     """A PNG that carries `marker`."""
+    return carry(_PICTURE, marker)
+
+
+def carry(picture: bytes, marker: bytes) -> bytes:
+    """The PNG `picture` with `marker` in it."""
     size = len(_TEXT) - 4 + len(marker)
     checksum = crc32(marker, _TEXT_CRC)
-    return b"".join((_HEAD, size.to_bytes(4, "big"), _TEXT, marker, checksum.to_bytes(4, "big"), _PIXELS))
+    chunk = b"".join((size.to_bytes(4, "big"), _TEXT, marker, checksum.to_bytes(4, "big")))
+    return picture[:_HEAD_BYTES] + chunk + picture[_HEAD_BYTES:]
