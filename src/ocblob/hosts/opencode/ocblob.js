@@ -1,0 +1,804 @@
+// ocblob plugin 0.1.0
+//
+// Gives OpenCode the attachments back that ocblob has moved out of its database, and moves new ones out before they
+// are stored. One file, no dependencies; runs where OpenCode runs (Bun) and in Node.
+//
+// Three invariants. Nothing throws: a hook that throws ends the user's turn. Nothing is printed: stdout belongs to
+// `opencode export`. What cannot be done leaves the attachment as it is, or says in words that it is not there.
+//
+// Installed by `ocblob plugin install`; docs/opencode.md has the options.
+
+import { spawn } from "node:child_process"
+import { createHash } from "node:crypto"
+import fs from "node:fs"
+import os from "node:os"
+import path from "node:path"
+import zlib from "node:zlib"
+
+const VERSION = "0.1.0"
+const MIB = 1 << 20
+const PASS = "offload" // the verb of a re-scan
+
+const READS_AT_ONCE = 4
+const PUTS_AT_ONCE = 4
+const CAT_TIMEOUT_MS = 300_000
+const PUT_TIMEOUT_MS = 60_000
+const STATUS_TIMEOUT_MS = 60_000
+const FAILURE_KEPT_MS = 60_000 // a blob that could not be had is asked for again after this
+const COMMAND_RETRY_MS = 300_000 // and so is a command that could not be run
+const PASS_MAX_MS = 3_600_000 // a pass that claims to run for longer is taken for dead
+const STDERR_CHARS_MAX = 4096
+
+// ---- options --------------------------------------------------------------------------------------------------
+
+const DEFAULTS = {
+  command: ["ocblob"],
+  store: "",
+  objects: "",
+  db: "",
+  environment: {},
+  ingest: true,
+  rescan: true,
+  rescanMinutes: 5,
+  minSize: 8192, // characters of base64, as `ocblob offload --min-size`
+  cacheMB: 64,
+  maxSizeMB: 0, // this and the next two are kept for the pass that retains sessions
+  maxAgeDays: 0,
+  maxSessions: 0,
+}
+const RETENTION = ["maxSizeMB", "maxAgeDays", "maxSessions"]
+
+/** The options as they are meant; what cannot be meant is told and left at its default. */
+function settings(given, tell) {
+  const found = { ...DEFAULTS }
+  if (given === undefined || given === null) return found
+  if (typeof given !== "object" || Array.isArray(given)) {
+    tell("warn", `the options are no object and count for nothing: ${describe(given)}`)
+    return found
+  }
+  for (const [name, value] of Object.entries(given)) {
+    const option = name === "command" && typeof value === "string" ? [value] : value
+    if (!(name in DEFAULTS)) tell("warn", `unknown option ${name}; known are ${Object.keys(DEFAULTS).join(", ")}`)
+    else if (fits(name, option)) found[name] = option
+    else tell("warn", `option ${name}: ${describe(value)} cannot be meant; ${describe(DEFAULTS[name])} counts`)
+  }
+  return found
+}
+
+function fits(name, value) {
+  const usual = DEFAULTS[name]
+  if (name === "command") return Array.isArray(value) && value.length > 0 && value.every(isText)
+  if (name === "environment") return isObject(value) && Object.values(value).every((item) => typeof item === "string")
+  if (typeof usual === "number") return typeof value === "number" && Number.isFinite(value) && value >= 0
+  return typeof value === typeof usual
+}
+
+function describe(value) {
+  try {
+    return (JSON.stringify(value) ?? String(value)).slice(0, 200)
+  } catch {
+    return "a value that cannot be shown"
+  }
+}
+
+const isText = (value) => typeof value === "string" && value !== ""
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value)
+
+// ---- refs: the text form of docs/design.md, parsed as strictly as Python does -----------------------------------
+
+const MARKER = "ocblob/1 "
+const MARKER_BASE64 = "b2NibG9iLzEg"
+const PLACEHOLDER_BYTES_MAX = 8192
+const REF_CHARS_MAX = Math.ceil(PLACEHOLDER_BYTES_MAX / 3) * 4
+const HEADER_CHARS_MAX = 1024
+const HEADER = /^[^"\\,\x00-\x1f]*;base64$/i
+const LINE = /ocblob\/1 ([0-9a-f]{64}) (0|[1-9][0-9]{0,15})((?: [a-z][a-z0-9_-]*=[!-~]*)*)\n/y
+
+const ALIASES = {
+  "application/x-pdf": "application/pdf",
+  "audio/vnd.wave": "audio/wav",
+  "audio/wave": "audio/wav",
+  "audio/x-pn-wav": "audio/wav",
+  "audio/x-wav": "audio/wav",
+  "image/jpg": "image/jpeg",
+  "image/pjpeg": "image/jpeg",
+  "image/svg": "image/svg+xml",
+  "image/x-png": "image/png",
+}
+const MAGIC = {
+  "application/pdf": [0, "%PDF-"],
+  "audio/wav": [0, "RIFF"],
+  "image/gif": [0, "GIF8"],
+  "image/jpeg": [0, "\xff\xd8\xff"],
+  "image/png": [0, "\x89PNG"],
+  "image/svg+xml": [0, "<"],
+  "image/webp": [0, "RIFF"],
+  "video/mp4": [4, "ftyp"],
+  "video/quicktime": [4, "ftyp"],
+}
+
+/** A data URL cut at its comma: `{ header, payload, mime }`, or null for any other text. */
+function cutDataUrl(url) {
+  if (typeof url !== "string" || !url.startsWith("data:")) return null
+  const comma = url.indexOf(",", 5)
+  const header = url.slice(5, comma)
+  if (comma < 0 || header.length > HEADER_CHARS_MAX || !HEADER.test(header)) return null
+  const declared = header.split(";", 1)[0].trim().toLowerCase() || "text/plain"
+  return { header, payload: url.slice(comma + 1), mime: ALIASES[declared] ?? declared }
+}
+
+/** The ref `{ digest, size, header }` that a data URL is, or null. */
+function parseRef(url) {
+  if (typeof url !== "string" || url.length > REF_CHARS_MAX + HEADER_CHARS_MAX + 6) return null
+  const cut = cutDataUrl(url)
+  if (!cut || cut.payload.length > REF_CHARS_MAX || !cut.payload.includes(MARKER_BASE64)) return null
+  const data = decodeExactly(cut.payload)
+  if (!data) return null
+  const text = data.toString("latin1")
+  const at = text.indexOf(MARKER)
+  if (at < 0 || at % 3 !== 0 || text.indexOf(MARKER, at + 1) >= 0 || !isPlaceholder(cut.mime, text)) return null
+  LINE.lastIndex = at
+  const found = LINE.exec(text)
+  const size = found ? Number(found[2]) : NaN
+  return Number.isSafeInteger(size) ? { digest: found[1], size, header: cut.header } : null
+}
+
+function isPlaceholder(mime, text) {
+  const [offset, magic] = MAGIC[mime] ?? []
+  if (magic !== undefined) return text.startsWith(magic, offset)
+  return !mime.startsWith("image/") && text.startsWith("ocblob/") && text.indexOf("\n") === text.length - 1
+}
+
+/** The bytes of canonical base64, or null: encoding them again gives exactly the same text. */
+function decodeExactly(text) {
+  if (text.length % 4 !== 0) return null
+  const data = Buffer.from(text, "base64")
+  return data.toString("base64") === text ? data : null
+}
+
+// ---- objects: one blob as it lies in a local directory -----------------------------------------------------------
+
+const OBJECT_HEADER_BYTES = 84
+const FRAME_BYTES = MIB
+const FRAME_PACKED_BYTES_MAX = FRAME_BYTES + FRAME_BYTES / 128
+const ZSTD_MAGIC = 0xfd2fb528
+const FRAMES_AT_A_STRETCH = 16 // then others get their turn
+
+/** The bytes of a blob out of its object file, or null if this is not one that may be trusted as it lies there.
+ *
+ * Magic, version, digest, size and CRC of the header are checked, and each frame by its own checksum. */
+async function readObject(file, ref) {
+  if (typeof zlib.zstdDecompressSync !== "function") return null
+  let packed
+  try {
+    packed = await fs.promises.readFile(file)
+  } catch {
+    return null
+  }
+  if (packed.length < OBJECT_HEADER_BYTES || !isObjectHeader(packed, ref)) return null
+  const data = Buffer.alloc(ref.size)
+  let from = OBJECT_HEADER_BYTES
+  for (let at = 0, count = 1; at < ref.size; count++) {
+    const end = frameEnd(packed, from)
+    if (end < 0) return null
+    const frame = zlib.zstdDecompressSync(packed.subarray(from, end), { maxOutputLength: FRAME_BYTES })
+    if (frame.length !== Math.min(ref.size - at, FRAME_BYTES)) return null
+    data.set(frame, at)
+    at += frame.length
+    from = end
+    if (count % FRAMES_AT_A_STRETCH === 0) await new Promise(setImmediate)
+  }
+  return data
+}
+
+function isObjectHeader(packed, ref) {
+  return (
+    packed.readUInt32LE(0) === 0x184d2a5e &&
+    packed.readUInt32LE(4) === OBJECT_HEADER_BYTES - 8 &&
+    packed.toString("latin1", 8, 16) === "ocblob\r\n" &&
+    packed.readBigUInt64LE(16) === 1n &&
+    packed.toString("hex", 24, 56) === ref.digest &&
+    packed.readBigUInt64LE(72) === BigInt(ref.size) &&
+    packed.readUInt32LE(80) === crc32(packed.subarray(0, 80))
+  )
+}
+
+/** Where the zstd frame that begins at `from` ends (RFC 8878, 3.1.1), or -1: a foreign frame, or cut off. */
+function frameEnd(packed, from) {
+  if (from + 6 > packed.length || packed.readUInt32LE(from) !== ZSTD_MAGIC) return -1
+  const flags = packed[from + 4]
+  const single = (flags >> 5) & 1
+  if (!(flags & 4) || flags & 3) return -1 // no checksum, or a dictionary
+  let at = from + 5 + (single ? 0 : 1) + [single, 2, 4, 8][flags >> 6]
+  for (let last = false; !last; ) {
+    if (at + 3 > packed.length) return -1
+    const block = packed.readUIntLE(at, 3)
+    last = (block & 1) === 1
+    at += 3 + (((block >> 1) & 3) === 1 ? 1 : block >> 3)
+  }
+  const end = at + 4
+  return end <= packed.length && end - from <= FRAME_PACKED_BYTES_MAX ? end : -1
+}
+
+function crc32(data) {
+  let crc = ~0
+  for (const byte of data) {
+    crc ^= byte
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0)
+  }
+  return ~crc >>> 0
+}
+
+// ---- the ocblob command ------------------------------------------------------------------------------------------
+
+/** Runs `ocblob`; a command that cannot be run is not tried again for some minutes. */
+class Command {
+  #options
+  #deadUntil = 0
+
+  constructor(options) {
+    this.#options = options
+  }
+
+  get environment() {
+    return { ...process.env, ...this.#options.environment }
+  }
+
+  /** The words of a whole command line. */
+  line(verb, ...words) {
+    const { command, store } = this.#options
+    return [...command, verb, ...words, ...(store ? ["--store", store] : [])]
+  }
+
+  /** What it prints, as bytes. Rejects with its own words if it fails, is not there, or takes too long. */
+  async run(words, { input, timeoutMs }) {
+    if (Date.now() < this.#deadUntil) throw new Error(`${words[0]} cannot be run`)
+    try {
+      return await output(words, { input, timeoutMs, env: this.environment })
+    } catch (error) {
+      if (error?.code === "ENOENT" || error?.code === "EACCES") this.#deadUntil = Date.now() + COMMAND_RETRY_MS
+      throw error
+    }
+  }
+}
+
+function output(words, { input, timeoutMs, env, accepted = [0] }) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(words[0], words.slice(1), { stdio: ["pipe", "pipe", "pipe"], env, windowsHide: true })
+    const out = []
+    let said = ""
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL")
+      reject(new Error(`${words[0]} took over ${timeoutMs / 1000} s`))
+    }, timeoutMs)
+    child.on("error", (error) => {
+      clearTimeout(timer)
+      reject(error)
+    })
+    child.stdin.on("error", () => {}) // it ended before it had read all: its exit code tells why
+    child.stdout.on("data", (chunk) => out.push(chunk))
+    child.stderr.on("data", (chunk) => (said = (said + chunk).slice(-STDERR_CHARS_MAX)))
+    child.on("close", (code) => {
+      clearTimeout(timer)
+      if (accepted.includes(code)) resolve(Buffer.concat(out))
+      else reject(new Error(lastError(said) || `${words[0]} gave ${code}`))
+    })
+    child.stdin.end(input)
+  })
+}
+
+function lastError(said) {
+  const lines = said.trim().split("\n")
+  return (lines.findLast((line) => line.startsWith("Error: ")) ?? lines.at(-1)).replace(/^Error: /, "")
+}
+
+// ---- blobs: payloads by digest, a bounded number of them kept ------------------------------------------------------
+
+class Blobs {
+  #objects
+  #command
+  #charsMax
+  #chars = 0
+  #kept = new Map() // digest -> { payload: Promise<string>, chars }, the least recently used first
+  #reads = limiter(READS_AT_ONCE)
+
+  constructor(objects, command, charsMax) {
+    this.#objects = objects
+    this.#command = command
+    this.#charsMax = charsMax
+  }
+
+  /** The base64 text of a blob; rejects with the reason if it cannot be had. */
+  payload(ref) {
+    const key = `${ref.digest} ${ref.size}`
+    const kept = this.#kept.get(key)
+    if (kept) {
+      this.#kept.delete(key)
+      this.#kept.set(key, kept)
+      return kept.payload
+    }
+    const payload = this.#reads(() => this.#read(ref))
+    const entry = { payload, chars: Math.ceil(ref.size / 3) * 4 }
+    this.#keep(key, entry)
+    payload.catch(() => setTimeout(() => this.#drop(key, entry), FAILURE_KEPT_MS).unref?.())
+    return payload
+  }
+
+  #keep(key, entry) {
+    this.#kept.set(key, entry)
+    this.#chars += entry.chars
+    for (const [oldest, other] of this.#kept) {
+      if (this.#chars <= this.#charsMax) break
+      // One that is too large for the cache is shared as long as it is being read.
+      if (other === entry) entry.payload.then(() => this.#drop(key, entry), () => {})
+      else this.#drop(oldest, other)
+    }
+  }
+
+  #drop(key, entry) {
+    if (this.#kept.get(key) !== entry) return
+    this.#kept.delete(key)
+    this.#chars -= entry.chars
+  }
+
+  async #read(ref) {
+    const file = this.#objects && path.join(this.#objects, ref.digest.slice(0, 2), ref.digest.slice(2))
+    const local = file ? await readObject(file, ref).catch(() => null) : null
+    if (local) return local.toString("base64")
+    // Not here, or not as it was written: ocblob looks everywhere, verifies, and repairs.
+    const data = await this.#command.run(this.#command.line("cat", ref.digest), { timeoutMs: CAT_TIMEOUT_MS })
+    if (data.length !== ref.size) throw new Error(`the blob has ${data.length} bytes, the reference says ${ref.size}`)
+    return data.toString("base64")
+  }
+}
+
+/** At most `count` tasks at a time; each returns its own promise. */
+function limiter(count) {
+  let free = count
+  const waiting = []
+  return async (task) => {
+    if (free > 0) free--
+    else await new Promise((resolve) => waiting.push(resolve))
+    try {
+      return await task()
+    } finally {
+      if (waiting.length > 0) waiting.shift()()
+      else free++
+    }
+  }
+}
+
+// ---- out of the store: what the model gets to see ------------------------------------------------------------------
+
+/** Puts the payload of every ref into messages that are on their way to the model. Parts are replaced, never changed:
+ * somebody may hold the same object and store it. */
+async function rehydrate(messages, blobs, tell) {
+  const waiting = []
+  for (const message of messages) {
+    for (const [index, part] of message.parts.entries()) {
+      if (part.type === "file" && parseRef(part.url)) {
+        waiting.push(wholeFile(part, blobs, tell).then((file) => (message.parts[index] = file)))
+      } else if (part.type === "tool" && hasRefs(part.state)) {
+        waiting.push(wholeState(part, blobs, tell).then((state) => (message.parts[index] = { ...part, state })))
+      }
+    }
+  }
+  await Promise.all(waiting)
+}
+
+const hasRefs = (state) =>
+  state?.status === "completed" &&
+  !state.time?.compacted && // OpenCode sends nothing of it any more
+  Array.isArray(state.attachments) &&
+  state.attachments.some((file) => parseRef(file?.url))
+
+async function wholeFile(part, blobs, tell) {
+  const { file, lost } = await whole(part, blobs, tell)
+  if (file) return file
+  const { id, sessionID, messageID } = part
+  return { id, sessionID, messageID, type: "text", synthetic: true, text: lost }
+}
+
+async function wholeState(part, blobs, tell) {
+  const found = await Promise.all(part.state.attachments.map((file) => whole(file, blobs, tell)))
+  const lost = found.map((item) => item.lost).filter(Boolean)
+  return {
+    ...part.state,
+    output: [part.state.output, ...lost].join("\n\n"),
+    attachments: found.map((item) => item.file).filter(Boolean),
+  }
+}
+
+/** `{ file }` with its payload in place, or `{ lost }`: words that say why it is not there. */
+async function whole(file, blobs, tell) {
+  const ref = parseRef(file?.url)
+  if (!ref) return { file }
+  try {
+    return { file: { ...file, url: `data:${ref.header},${await blobs.payload(ref)}` } }
+  } catch (error) {
+    const name = file.filename ? `"${file.filename}" ` : ""
+    const lost = `[The attachment ${name}(${file.mime}, ${ref.size} bytes) is not available: ${error?.message ?? error}]`
+    tell("warn", lost)
+    return { lost }
+  }
+}
+
+// ---- into the store: attachments before OpenCode stores them -------------------------------------------------------
+
+const RASTER = new Set(["image/gif", "image/jpeg", "image/png", "image/webp"])
+const RESIZE = { auto_resize: true, max_width: 2000, max_height: 2000, max_base64_bytes: 5_242_880 } // OpenCode's own
+const MCP_TYPES = new Set([...RASTER, "application/pdf"])
+const MCP_BYTES_MAX = 10_485_760 // OpenCode leaves larger resources out: it must see the real size
+
+class Ingest {
+  #options
+  #command
+  #database
+  #tell
+  #puts = limiter(PUTS_AT_ONCE)
+  resize = RESIZE
+
+  constructor(options, command, database, tell) {
+    this.#options = options
+    this.#command = command
+    this.#database = database
+    this.#tell = tell
+  }
+
+  /** The file part or attachment with a ref in it, or as it was. */
+  async file(file) {
+    if (!isObject(file) || (file.type !== undefined && file.type !== "file")) return file
+    const url = await this.#reference(file.url, file.mime)
+    return url ? { ...file, url } : file
+  }
+
+  /** One item of what an MCP tool has answered; its payloads carry no `data:` yet. */
+  async mcp(item) {
+    if (item?.type === "image" && typeof item.data === "string") {
+      const data = await this.#bare(item.data, item.mimeType)
+      return data ? { ...item, data } : item
+    }
+    const resource = item?.type === "resource" ? item.resource : undefined
+    if (typeof resource?.blob === "string" && MCP_TYPES.has(resource.mimeType)) {
+      const small = (resource.blob.length / 4) * 3 <= MCP_BYTES_MAX
+      const blob = small ? await this.#bare(resource.blob, resource.mimeType) : null
+      return blob ? { ...item, resource: { ...resource, blob } } : item
+    }
+    return item
+  }
+
+  async #bare(payload, mime) {
+    const url = await this.#reference(`data:${mime};base64,${payload}`, mime)
+    return url ? url.slice(url.indexOf(",") + 1) : null
+  }
+
+  /** The data URL that stands for another one once its bytes are safe in the store; null if it has to stay. */
+  async #reference(url, mime) {
+    if (typeof url !== "string" || url.length < this.#options.minSize) return null
+    const cut = cutDataUrl(url)
+    if (!cut || cut.payload.length < this.#options.minSize || parseRef(url)) return null
+    const data = decodeExactly(cut.payload)
+    if (!data || !this.#passesUnchanged(cut, data, mime)) return null
+    try {
+      return await this.#puts(() => this.#put(cut, data))
+    } catch (error) {
+      this.#tell("warn", `an attachment of ${data.length} bytes stays in the database: ${error?.message ?? error}`)
+      return null
+    }
+  }
+
+  async #put(cut, data) {
+    const database = this.#database()
+    if (!database) throw new Error("OpenCode's database was not found")
+    const type = cut.header.split(";", 1)[0].trim() || "text/plain"
+    const line = this.#command.line("put", "-", "--json", "--mime", type, "--db", database)
+    const printed = JSON.parse(await this.#command.run(line, { input: data, timeoutMs: PUT_TIMEOUT_MS }))
+    const payload = cutDataUrl(printed.url)?.payload
+    const url = `data:${cut.header},${payload}`
+    const ref = payload && payload.length < cut.payload.length ? parseRef(url) : null
+    if (!ref || ref.digest !== printed.digest || ref.size !== data.length) return null // not worth it, or not ours
+    return url
+  }
+
+  /** Whether OpenCode stores these bytes as they are: images that it would make smaller it must see itself. */
+  #passesUnchanged(cut, data, mime) {
+    if (!cut.mime.startsWith("image/") && !String(mime).startsWith("image/")) return true
+    if (!RASTER.has(cut.mime)) return false
+    const size = imageSize(data)
+    const { max_width, max_height, max_base64_bytes } = this.resize
+    return Boolean(size) && size[0] <= max_width && size[1] <= max_height && cut.payload.length <= max_base64_bytes
+  }
+}
+
+/** `[width, height]` of a PNG, GIF, JPEG or WebP by its header; null for anything else. */
+function imageSize(data) {
+  try {
+    if (data.readUInt32BE(0) === 0x89504e47) return [data.readUInt32BE(16), data.readUInt32BE(20)]
+    if (data.toString("latin1", 0, 4) === "GIF8") return [data.readUInt16LE(6), data.readUInt16LE(8)]
+    if (data.readUInt16BE(0) === 0xffd8) return jpegSize(data)
+    if (data.toString("latin1", 8, 12) === "WEBP") return webpSize(data)
+  } catch {
+    // It ends where its size should stand.
+  }
+  return null
+}
+
+function jpegSize(data) {
+  for (let at = 2; ; ) {
+    while (data[at] === 0xff && data[at + 1] === 0xff) at++
+    const code = data[at + 1]
+    if (data[at] !== 0xff) return null
+    // SOF0 to SOF15, without DHT, JPG and DAC, which have codes between them.
+    if (code >= 0xc0 && code <= 0xcf && code !== 0xc4 && code !== 0xc8 && code !== 0xcc) {
+      return [data.readUInt16BE(at + 7), data.readUInt16BE(at + 5)]
+    }
+    at += 2 + data.readUInt16BE(at + 2)
+  }
+}
+
+function webpSize(data) {
+  const kind = data.toString("latin1", 12, 16)
+  if (kind === "VP8X") return [1 + data.readUIntLE(24, 3), 1 + data.readUIntLE(27, 3)]
+  if (kind === "VP8 ") return [data.readUInt16LE(26) & 0x3fff, data.readUInt16LE(28) & 0x3fff]
+  if (kind !== "VP8L") return null
+  const bits = data.readUInt32LE(21)
+  return [1 + (bits & 0x3fff), 1 + ((bits >> 14) & 0x3fff)]
+}
+
+// ---- re-scan: what ingestion leaves is moved out when a session rests ----------------------------------------------
+
+/** Starts passes in processes of their own: they go on when the host ends, and never two at once for a database. */
+class Rescan {
+  #options
+  #command
+  #database
+  #tell
+  #sessions = new Set()
+  #timer = null
+
+  constructor(options, command, database, tell) {
+    this.#options = options
+    this.#command = command
+    this.#database = database
+    this.#tell = tell
+  }
+
+  /** A session rests: it is looked at now, or as soon as a pass is due. */
+  idle(session) {
+    if (isText(session)) this.#sessions.add(session)
+    if (this.#timer || this.#sessions.size === 0) return
+    const wait = this.#start()
+    if (wait > 0) {
+      this.#timer = setTimeout(() => {
+        this.#timer = null
+        this.idle()
+      }, wait)
+      this.#timer.unref?.()
+    }
+  }
+
+  stop() {
+    clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  /** Start a pass if none runs and one is due; else how many milliseconds to wait. */
+  #start() {
+    const database = this.#database()
+    if (!database) return 0
+    const turn = new Turn(database, this.#options.rescanMinutes * 60_000)
+    const wait = turn.take()
+    if (wait > 0) return wait
+    const sessions = [...this.#sessions].flatMap((session) => ["--session", session])
+    const line = this.#command.line(PASS, "--no-plugin", "--quiet", "--db", database, ...sessions)
+    const log = fs.openSync(turn.log, "w", 0o600)
+    try {
+      const child = spawn(line[0], line.slice(1), {
+        detached: true, // in a session of its own: it lives on when the host is killed
+        stdio: ["ignore", "ignore", log],
+        env: this.#command.environment,
+        windowsHide: true,
+      })
+      child.on("error", (error) => this.#tell("warn", `no re-scan: ${error.message}`))
+      child.on("exit", (code) => this.#ended(code, turn))
+      if (child.pid) {
+        turn.holds(child.pid)
+        lower(child.pid)
+      }
+      child.unref()
+      this.#sessions.clear()
+    } finally {
+      fs.closeSync(log)
+    }
+    return 0
+  }
+
+  #ended(code, turn) {
+    if (code === 0) return
+    const said = fs.readFileSync(turn.log, "utf8").slice(-STDERR_CHARS_MAX).trim()
+    this.#tell(code === 3 ? "info" : "warn", `the re-scan gave ${code}: ${said}`)
+  }
+}
+
+/** A file that says when the last pass over a database began and who runs it; hosts take turns by it. */
+class Turn {
+  #file
+  #everyMs
+
+  constructor(database, everyMs) {
+    const directory = path.join(stateDirectory(), "ocblob", "plugin")
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+    const name = createHash("sha256").update(database).digest("hex").slice(0, 16)
+    this.#file = path.join(directory, `pass-${name}`)
+    this.#everyMs = everyMs
+    this.log = `${this.#file}.log`
+  }
+
+  /** 0 if the turn is ours, else how many milliseconds to wait. */
+  take() {
+    try {
+      const age = Date.now() - fs.statSync(this.#file).mtimeMs
+      if (age >= 0 && age < this.#everyMs) return this.#everyMs - age
+      const pid = Number(fs.readFileSync(this.#file, "utf8"))
+      if (age < PASS_MAX_MS && isAlive(pid)) return Math.max(this.#everyMs, 1000)
+      // Of several hosts that find it old just one can move it away.
+      const mine = `${this.#file}.${process.pid}`
+      fs.renameSync(this.#file, mine)
+      fs.rmSync(mine, { force: true })
+    } catch (error) {
+      if (error?.code !== "ENOENT") throw error
+    }
+    try {
+      fs.writeFileSync(this.#file, "", { flag: "wx", mode: 0o600 })
+      return 0
+    } catch (error) {
+      if (error?.code !== "EEXIST") throw error
+      return Math.max(this.#everyMs, 1000)
+    }
+  }
+
+  holds(pid) {
+    fs.writeFileSync(this.#file, String(pid))
+  }
+}
+
+function isAlive(pid) {
+  if (!Number.isInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return error?.code === "EPERM"
+  }
+}
+
+function lower(pid) {
+  try {
+    os.setPriority(pid, 10)
+  } catch {
+    // It is only a courtesy.
+  }
+}
+
+// ---- places ---------------------------------------------------------------------------------------------------------
+
+const stateDirectory = () => process.env.XDG_STATE_HOME || path.join(os.homedir(), ".local", "state")
+const dataDirectory = () => process.env.XDG_DATA_HOME || path.join(os.homedir(), ".local", "share")
+
+/** Where blobs lie on this machine: as told, else in a local store that is named or is there by default. */
+function objectsDirectory(options) {
+  if (options.objects) return options.objects
+  const store = options.store || process.env.OCBLOB_STORE || defaultStore()
+  return store.includes("://") ? "" : path.join(store.replace(/^~(?=[/\\]|$)/, os.homedir()), "objects")
+}
+
+function defaultStore() {
+  if (process.platform === "darwin") return path.join(os.homedir(), "Library", "Application Support", "ocblob", "store")
+  if (process.platform === "win32") {
+    return path.join(process.env.LOCALAPPDATA || path.join(os.homedir(), "AppData", "Local"), "ocblob", "store")
+  }
+  return path.join(dataDirectory(), "ocblob", "store")
+}
+
+/** The database that this very host writes to: what is put for it must be registered as its own.
+ *
+ * Its environment tells; where several channels have databases side by side, the one that was written last. */
+function ownDatabase(options) {
+  const directory = path.join(dataDirectory(), "opencode")
+  if (process.env.OPENCODE_DB) return path.resolve(directory, process.env.OPENCODE_DB)
+  const written = (name) =>
+    Math.max(...[name, `${name}-wal`].map((file) => fs.statSync(path.join(directory, file), { throwIfNoEntry: false })?.mtimeMs ?? 0))
+  try {
+    const names = fs.readdirSync(directory).filter((name) => /^opencode(-[A-Za-z0-9._-]+)?\.db$/.test(name))
+    const newest = names.map((name) => [written(name), name]).sort((one, other) => other[0] - one[0])[0]
+    if (newest) return path.join(directory, newest[1])
+  } catch {
+    // No such directory: the option has to tell.
+  }
+  return options.db
+}
+
+// ---- the plugin -----------------------------------------------------------------------------------------------------
+
+/** Words into OpenCode's own log. Each is said once: a turn has many steps. */
+function teller(client) {
+  const said = new Set()
+  return (level, message) => {
+    if (said.has(message) || said.size > 1000) return
+    said.add(message)
+    try {
+      // Not awaited: while plugins load, the server's answer waits for them.
+      Promise.resolve(client?.app?.log?.({ body: { service: "ocblob", level, message: `ocblob: ${message}` } })).catch(() => {})
+    } catch {
+      // There is nobody to tell.
+    }
+  }
+}
+
+export default async function ocblob({ client } = {}, given = undefined) {
+  const tell = teller(client)
+  const guarded = (name, hook) => async (input, output) => {
+    try {
+      await hook(input, output)
+    } catch (error) {
+      tell("error", `${name}: ${error?.stack ?? error}`)
+    }
+  }
+  const options = settings(given, tell)
+  const command = new Command(options)
+  const database = () => ownDatabase(options)
+  const blobs = new Blobs(objectsDirectory(options), command, options.cacheMB * MIB)
+  const ingest = new Ingest(options, command, database, tell)
+  const rescan = new Rescan(options, command, database, tell)
+  let looked = false
+
+  if (options.db && database() !== options.db) {
+    tell("info", `this OpenCode writes to ${database()}; the plugin was installed for ${options.db}`)
+  }
+  const unused = RETENTION.filter((name) => options[name] > 0)
+  if (unused.length > 0) tell("info", `${unused.join(", ")}: this version of ocblob retains no sessions yet`)
+
+  const hooks = {
+    "experimental.chat.messages.transform": guarded("rehydrate", (_input, output) =>
+      rehydrate(output.messages, blobs, tell),
+    ),
+    config: guarded("config", (config) => {
+      ingest.resize = { ...RESIZE, ...config?.attachment?.image }
+    }),
+    event: guarded("event", async ({ event }) => {
+      if (event?.type !== "session.idle") return
+      if (options.rescan) rescan.idle(event.properties?.sessionID)
+      if (!looked) {
+        looked = true
+        await lookAround(command, database(), tell)
+      }
+    }),
+    dispose: guarded("dispose", () => rescan.stop()),
+  }
+  if (options.ingest) {
+    hooks["chat.message"] = guarded("ingest", async (_input, output) => {
+      const parts = await Promise.all(output.parts.map((part) => ingest.file(part)))
+      parts.forEach((part, index) => (output.parts[index] = part))
+    })
+    hooks["tool.execute.after"] = guarded("ingest", async (_input, output) => {
+      if (Array.isArray(output.attachments)) {
+        output.attachments = await Promise.all(output.attachments.map((file) => ingest.file(file)))
+      } else if (Array.isArray(output.content)) {
+        const items = await Promise.all(output.content.map((item) => ingest.mcp(item)))
+        items.forEach((item, index) => (output.content[index] = item))
+      }
+    })
+  }
+  return hooks
+}
+
+/** Once a process: what only ocblob can see, and the user should know. */
+async function lookAround(command, database, tell) {
+  if (!database) return
+  const line = command.line("plugin", "status", "--json", "--db", database)
+  const found = await output(line, { timeoutMs: STATUS_TIMEOUT_MS, env: command.environment, accepted: [0, 3] })
+  const { problems = [], warnings = [] } = JSON.parse(found)
+  for (const problem of [...problems, ...warnings]) tell("warn", problem)
+}
+
+ocblob.version = VERSION
