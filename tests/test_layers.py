@@ -21,17 +21,28 @@ VERBS: Final = 6
 
 ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
     (0, frozenset({"errors"})),
-    (1, frozenset({"base64stream", "codec", "digest", "filesystem", "positioned", "units"})),
+    (1, frozenset({"base64stream", "codec", "digest", "filesystem", "positioned", "replacing", "units"})),
     (2, frozenset({"cells", "placeholders", "ref"})),
     (3, frozenset({"scan"})),
     (3, frozenset({"backends"})),
     (3, frozenset({"databases"})),
     (3, frozenset({"hosts"})),
     (4, frozenset({"store"})),
-    (5, frozenset({"batches", "marks", "pass_report", "published", "rewrite", "rows"})),
+    (5, frozenset({"batches", "marks", "pass_report", "published", "rewrite", "rows", "unresolved"})),
     *(
         (VERBS, frozenset({verb}))
-        for verb in ("attachments", "check", "evict", "inspection", "offload", "prune", "resolver", "restore", "sync")
+        for verb in (
+            "attachments",
+            "check",
+            "evict",
+            "inspection",
+            "offload",
+            "prompts",
+            "prune",
+            "resolver",
+            "restore",
+            "sync",
+        )
     ),
     (VERBS, frozenset({"sessions"})),
     (CONFIG, frozenset({"config", "deletions", "passes", "report", "status", "stores"})),

@@ -6,7 +6,9 @@ Linux is what the tests run on; the macOS and Windows branches follow their docu
 import contextlib
 import os
 import re
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -140,6 +142,42 @@ def copy_mode_and_owner(source: Path, target: Path) -> None:
         os.chown(target, stat.st_uid, stat.st_gid)
 
 
+@contextlib.contextmanager
+def sole_replacer(directory: Path) -> Iterator[None]:
+    """Keep every other process of ours from replacing files in a directory; not on Windows.
+
+    Raises `BlockingIOError` if one is at it. File systems that lock no directories go without.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(0, "another ocblob is at work on it", str(directory)) from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_written(path: Path, *, name: str, nameless: bool = False) -> bool:
+    """Whether a process has a file open for writing that it knows as `name`, as far as can be seen.
+
+    Seen are processes of one's own; root sees all. With `nameless` the kernel is asked too, which knows them all,
+    where the file is one's own: that turns away who opens it without waiting (O_NONBLOCK) at that instant, so only
+    do it to a file that nobody can find any more. Windows lets nobody rename a file that is open: always False.
+    """
+    if sys.platform == "linux":
+        return _linux_writers(path, name) or (nameless and _linux_lease_refused(path))
+    return _macos_writers(path) if sys.platform == "darwin" else False
+
+
 def network_filesystem(path: Path) -> str | None:
     """The name of the network file system that `path` is on; None for a local or unknown one."""
     if sys.platform == "linux":
@@ -172,3 +210,49 @@ def _macos_filesystem(path: Path) -> str:
         if mount and path.is_relative_to(mount) and len(mount) > best:
             best, name = len(mount), options.partition(",")[0].rstrip(")")
     return name
+
+
+def _linux_writers(path: Path, name: str) -> bool:
+    wanted = path.stat()
+    for process in Path("/proc").iterdir():
+        # It may end under our eyes, or be another user's.
+        with contextlib.suppress(OSError):
+            for fd in (process / "fd").iterdir() if process.name.isdigit() else ():
+                # The name first: to ask a descriptor on a dead network file system would take forever.
+                with contextlib.suppress(OSError):
+                    known = name in str(fd.readlink()) and os.path.samestat(wanted, fd.stat())
+                    if known and _linux_writes(process / "fdinfo" / fd.name):
+                        return True
+    return False
+
+
+def _linux_writes(info: Path) -> bool:
+    flags = re.search(r"^flags:\s*([0-7]+)$", info.read_text(encoding="ascii"), re.MULTILINE)
+    return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
+
+
+def _linux_lease_refused(path: Path) -> bool:
+    """A lease for reading is given only where nobody has the file open or mapped for writing."""
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        # Who opens it while the lease stands makes the kernel send a signal: one that is ignored, as SIGIO kills.
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # another user's file, or a file system without leases
+    finally:
+        os.close(fd)
+    return False
+
+
+def _macos_writers(path: Path) -> bool:
+    import subprocess  # noqa: PLC0415 - only here
+
+    lsof = ["/usr/sbin/lsof", "-Fa", "--", str(path)]
+    listed = subprocess.run(lsof, capture_output=True, text=True, check=False).stdout  # noqa: S603 - no shell
+    return any(line[:1] == "a" and line[1:2] in {"w", "u"} for line in listed.splitlines())

@@ -12,13 +12,14 @@ from typing import Final
 from ocblob import base64stream
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
-from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError, CellError, DatabaseError
+from ocblob.errors import CellError, DatabaseError
 from ocblob.marks import REF_CELL_BYTES_MIN
 from ocblob.pass_report import PassReport
-from ocblob.ref import MARKER_BASE64, Ref
+from ocblob.ref import MARKER_BASE64
 from ocblob.rewrite import Replacement, spliced_size
 from ocblob.scan import RefSpan, scan
 from ocblob.store import BlobStore
+from ocblob.unresolved import Unresolved
 
 BATCH_CELLS: Final = 128
 BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -127,10 +128,8 @@ class _Planner:
 
     def __init__(self, database: Database, store: BlobStore, report: RestoreReport) -> None:
         self._database = database
-        self._store = store
+        self._unresolved = Unresolved(store)
         self._report = report
-        self._corrupt: dict[str, tuple[str, str]] = {}
-        """What was found damaged: it is in quarantine by now, and is told as damaged again."""
 
     def plan(self, reader: CellReader, cell: Cell) -> RestorePlan | None:
         """What becomes of a cell; None if no ref of it can be resolved."""
@@ -142,33 +141,13 @@ class _Planner:
         self._report.cells += 1
         resolved = []
         for span in spans:
-            if trouble := self._trouble(span.ref):
+            if trouble := self._unresolved.why(span.ref):
                 reason, words = trouble
                 self._report.unresolved[reason] = self._report.unresolved.get(reason, 0) + 1
                 self._report.tell(f"{self._database.label(cell)}: {words}")
             else:
                 resolved.append(span)
         return RestorePlan(cell, b"".join(reader.read(0, reader.size)), tuple(resolved)) if resolved else None
-
-    def _trouble(self, ref: Ref) -> tuple[str, str] | None:  # noqa: PLR0911 - one for each way to fail
-        """Why a ref cannot be resolved: the reason's name and words. The whole blob is read for the answer."""
-        if ref.digest in self._corrupt:
-            return self._corrupt[ref.digest]
-        try:
-            size = self._store.reader.verify(ref.digest)
-        except BlobExpiredError as error:
-            return "expired", str(error)
-        except BlobCorruptError as error:
-            self._corrupt[ref.digest] = ("corrupt", str(error))
-            return self._corrupt[ref.digest]
-        except BlobError as error:
-            foreign = ref.store not in {"", self._store.short_id}
-            return "missing", f"{error}; the ref belongs to store {ref.store}..." if foreign else str(error)
-        except BackendError as error:
-            return "unavailable", str(error)
-        if size != ref.size:
-            return "foreign", f"the ref says {ref.size} bytes, blob {ref.digest} has {size}"
-        return None
 
 
 def _may_hold_refs(reader: CellReader) -> bool:

@@ -1,0 +1,161 @@
+"""A file that another process goes on writing to, replaced as a whole: no line of its is lost.
+
+OpenCode opens its prompt history for an instant, by name, to append a line or to write it anew. It must never be kept
+out: the latter it does without waiting (O_NONBLOCK), so that a lease of ours makes it fail, and then it drops the
+lines without a word. So a rename happens at any time, and what was in place stays beside it under another name until
+it is certain that nobody writes there any more; what arrived late moves over.
+"""
+
+import glob
+import os
+import re
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from ocblob.digest import Hasher
+from ocblob.filesystem import copy_mode_and_owner, fsync_directory, fsync_fd, fsync_file, is_written
+
+LINGER_S: Final = 0.1
+"""Who had looked the name up before the rename has opened the file by then: that takes microseconds."""
+PATIENCE_S: Final = 2.0
+"""A writer that takes longer is none that appends a line."""
+POLL_S: Final = 0.02
+READ_BYTES: Final = 1024 * 1024
+NEW: Final = ".ocblob-new"
+KEPT: Final = ".ocblob-kept"
+_DIGITS: Final = 16
+_SAYS = re.compile(rf"\.([0-9]+)-([0-9a-f]{{{_DIGITS}}})-[0-9a-f]{{8}}{re.escape(KEPT)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file held."""
+
+    size: int
+    digest: str
+    """Its first digits."""
+
+
+class Replaced(Enum):
+    """What became of a replacement."""
+
+    DONE = "done"
+    IN_USE = "another process has it open for writing"
+    CHANGED = "it was written to meanwhile"
+
+
+def content_of(path: Path, size: int | None = None) -> Content:
+    """What a file holds; of a longer one only the first `size` bytes are looked at. Raises OSError."""
+    hasher, seen = Hasher(), 0
+    with path.open("rb", buffering=0) as file:
+        while data := file.read(READ_BYTES if size is None else min(READ_BYTES, size - seen)):
+            hasher.update(data)
+            seen += len(data)
+    return Content(seen, hasher.hexdigest()[:_DIGITS])
+
+
+def name_for_new(path: Path) -> Path:
+    """Where to make what is to take a file's place."""
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}{NEW}")
+
+
+def replace(path: Path, new: Path, was: Content) -> Replaced:
+    """Put `new` in the place of a file that holds `was`, with its mode and owner; durable when it returns.
+
+    If it is not done the file is the one that was there, and whatever its host has written meanwhile is in it.
+    Raises OSError, with the same said of the file. To be called under `sole_replacer`. Memory: what a host writes
+    at once.
+    """
+    if path.stat().st_nlink > 1:
+        raise OSError(0, "it has another hard link, which would be left behind", str(path))
+    if _stays_written(path, path.name):
+        return Replaced.IN_USE
+    copy_mode_and_owner(path, new)
+    fsync_file(new)
+    now = content_of(new)
+    kept = _keep(path, was)
+    try:
+        if content_of(kept) != was:
+            return Replaced.CHANGED
+        new.replace(path)
+    finally:
+        if new.exists():
+            kept.unlink()
+    outcome = _look_after(path, kept, was)
+    if outcome is Replaced.DONE:
+        kept.unlink()
+    else:
+        # What is written there is what the host means the file to be.
+        back = _keep(path, now)
+        kept.replace(path)
+        if _look_after(path, back, now) is not Replaced.DONE:
+            raise OSError(0, f"two processes wrote to it while it was replaced; what one of them wrote is in {back}")
+        back.unlink()
+    return outcome
+
+
+def tidy(path: Path) -> list[Path]:
+    """End what a killed process of ours has begun; returns what is left because it holds lines of its own.
+
+    To be called under `sole_replacer`. Raises OSError.
+    """
+    left = []
+    for new in _beside(path, NEW):
+        new.unlink()
+    for kept in _beside(path, KEPT):
+        said = _SAYS.search(kept.name)
+        if kept.samefile(path) or (said and _absorb(path, kept, Content(int(said[1]), said[2])) is Replaced.DONE):
+            kept.unlink()
+        else:
+            left.append(kept)
+    return left
+
+
+def _beside(path: Path, kind: str) -> list[Path]:
+    return sorted(path.parent.glob(f".{glob.escape(path.name)}.*{kind}"))
+
+
+def _keep(path: Path, holds: Content) -> Path:
+    """A second name, which says what its file holds: a later process of ours finds there what came after that."""
+    kept = path.with_name(f".{path.name}.{holds.size}-{holds.digest}-{os.urandom(4).hex()}{KEPT}")
+    os.link(path, kept)
+    return kept
+
+
+def _look_after(path: Path, kept: Path, was: Content) -> Replaced:
+    """Wait for the last writers of a file that has lost its place, and bring over what they wrote."""
+    fsync_directory(path.parent)
+    time.sleep(LINGER_S)
+    if _stays_written(kept, path.name, nameless=True):
+        return Replaced.IN_USE
+    return _absorb(path, kept, was)
+
+
+def _absorb(path: Path, kept: Path, was: Content) -> Replaced:
+    """Append to a file what was appended to the one that was there before."""
+    if content_of(kept, was.size) != was:
+        return Replaced.CHANGED
+    with kept.open("rb") as late:
+        late.seek(was.size)
+        # At once: a line that comes in parts could get another one into it.
+        if lines := late.read():
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+            try:
+                while lines:
+                    lines = lines[os.write(fd, lines) :]
+                fsync_fd(fd)
+            finally:
+                os.close(fd)
+    return Replaced.DONE
+
+
+def _stays_written(path: Path, name: str, *, nameless: bool = False) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
+    while is_written(path, name=name, nameless=nameless):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(POLL_S)
+    return False
