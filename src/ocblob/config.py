@@ -180,6 +180,11 @@ def prompt_history_files(environment: Mapping[str, str] = os.environ) -> list[Pa
     return opencode.prompt_history_files(environment, Path.home())
 
 
+def prompt_history_places(environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """Where the host app keeps prompts, whether there are any yet or not."""
+    return opencode.prompt_history_places(environment, Path.home())
+
+
 def plugin_installed(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the host app resolves refs by our plugin."""
     return opencode.plugin_installed(environment, Path.home())

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ocblob import config
 from ocblob.databases.sqlite import SQLiteDatabase
@@ -147,8 +148,6 @@ def mark_everything(  # noqa: PLR0913
             refs += _mark_here(store, entry, marks, now=now, dry_run=dry_run)
         else:
             judged_at = min(judged_at, _mark_elsewhere(store, entry, marks, now=now, grace_s=grace_s))
-    if any(entry.host == "opencode" and store.registry.is_here(entry) for entry in entries):
-        refs += sum(mark_file(marks, path) for path in config.prompt_history_files())
     elapsed = time.monotonic() - begun
     if elapsed > 1:
         say(f"marked {refs} refs in {len(entries)} database(s) in {elapsed:.1f} s")
@@ -159,14 +158,22 @@ def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now
     try:
         with SQLiteDatabase(config.database_path(config.Place(entry.url, "registered")), read_only=True) as database:
             if not entry.machine or dry_run:
-                return mark(marks, database)
+                return mark(marks, database) + _mark_files(entry, marks)
             with contextlib.closing(Marks()) as own:
-                refs = mark(own, database)
+                refs = mark(own, database) + _mark_files(entry, own)
                 publish(store.backend, entry.id, own, taken_at=now)
                 marks.add_digests(own.digests())
                 return refs
     except (DatabaseError, UsageError) as error:
         raise _refusal(entry, str(error), here=True) from error
+
+
+def _mark_files(entry: RegisteredDatabase, marks: Marks) -> int:
+    """The host's prompt files: those that were there when it was registered, and those of today's environment."""
+    files = {Path(name) for name in entry.files}
+    if entry.host == "opencode":
+        files.update(config.prompt_history_files())
+    return sum(mark_file(marks, path) for path in sorted(files))
 
 
 def _mark_elsewhere(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now: float, grace_s: float) -> float:

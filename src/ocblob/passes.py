@@ -25,6 +25,7 @@ from ocblob.filesystem import is_other_users
 from ocblob.hosts.base import HostProfile
 from ocblob.hosts.detect import profile_of
 from ocblob.offload import OffloadReport, offload, plan_offloads
+from ocblob.prompts import PromptOffloadReport, PromptRestoreReport, offload_prompts, restore_prompts
 from ocblob.restore import RestoreReport, restore
 from ocblob.store import BlobStore
 from ocblob.stores import create_store, open_store
@@ -61,6 +62,28 @@ class OffloadPass:
     vacuum: VacuumReport | None
     vacuum_skipped: str
     """Why a vacuum that was asked for did not happen."""
+    prompts: PromptOffloadReport | None
+    """The host's prompt files, if they were asked for."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was done that was asked for."""
+        prompts = self.prompts is None or self.prompts.complete
+        return self.report.complete and prompts and not self.vacuum_skipped
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePass:
+    """What a restore did, with its surroundings."""
+
+    report: RestoreReport
+    prompts: PromptRestoreReport | None
+    """The host's prompt files, if they were asked for."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether no ref is left."""
+        return self.report.complete and (self.prompts is None or self.prompts.complete)
 
 
 @contextlib.contextmanager
@@ -102,6 +125,22 @@ def check_owner(path: Path, ask: Callable[[str], bool]) -> None:
         raise UsageError(f"{path} belongs to another user", hint="run ocblob as that user, or say --yes")
 
 
+def check_prompts(path: Path) -> None:
+    """Raise `UsageError` unless the host itself opens this database: only then its prompt files are known."""
+    if not config.is_hosts_own(path):
+        raise UsageError(f"--prompt-history is about the files beside OpenCode's own database, which {path} is not")
+
+
+def register(store: BlobStore, at: Opened, tables: tuple[str, ...]) -> None:
+    """Enter a database, and the files of its host that may name blobs: a prompt that is brought back holds refs.
+
+    Raises `BackendError` if the store cannot be written.
+    """
+    own = config.is_hosts_own(at.database.path)
+    files = [str(place.resolve()) for place in config.prompt_history_places()] if own else []
+    store.registry.register(at.database.url, host=at.profile.name, tables=tables, files=files)
+
+
 def offload_pass(  # noqa: PLR0913
     place: config.Place,
     store_place: config.StorePlace,
@@ -110,6 +149,7 @@ def offload_pass(  # noqa: PLR0913
     scope: Callable[[HostProfile], Scope],
     min_chars: int,
     include_v2: bool,
+    prompts: bool,
     need_plugin: bool,
     dry_run: bool,
     vacuum: VacuumWhen,
@@ -119,6 +159,8 @@ def offload_pass(  # noqa: PLR0913
 ) -> OffloadPass:
     """One whole pass over a database."""
     path = config.database_path(place)
+    if prompts:
+        check_prompts(path)
     with opened(place, tables=tables, write=not dry_run) as at:
         if need_plugin and not dry_run:
             check_plugin(place, at.profile)
@@ -134,13 +176,15 @@ def offload_pass(  # noqa: PLR0913
         report_progress = progress(at.database, columns, min_chars, chosen)
         if dry_run:
             report = plan_offloads(at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
-            return OffloadPass(report, before, before, shown_url(store_place.url), False, None, "")
+            looked = _offload_prompts(None, min_chars) if prompts else None
+            return OffloadPass(report, before, before, shown_url(store_place.url), False, None, "", looked)
         store, created = create_store(store_place)
         with store:
             if created:
                 say(f"created a blob store at {store.url}")
-            store.registry.register(at.database.url, host=at.profile.name, tables=tables)
+            register(store, at, tables)
             report = offload(at.database, store, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
+            moved = _offload_prompts(store, min_chars) if prompts else None
     vacuumed, skipped = None, ""
     if vacuum == "always":
         # What was offloaded is offloaded: its report must not be lost to a vacuum that cannot be had now.
@@ -149,7 +193,11 @@ def offload_pass(  # noqa: PLR0913
             skipped = vacuumed.note
         except DatabaseError as error:
             skipped = str(error)
-    return OffloadPass(report, before, sizes(path), store.url, created, vacuumed, skipped)
+    return OffloadPass(report, before, sizes(path), store.url, created, vacuumed, skipped, moved)
+
+
+def _offload_prompts(store: BlobStore | None, min_chars: int) -> PromptOffloadReport:
+    return offload_prompts(config.prompt_history_files(), store, min_chars=min_chars)
 
 
 def registered_tables(store: BlobStore, path: Path) -> tuple[str, ...]:
@@ -166,22 +214,25 @@ def restore_pass(  # noqa: PLR0913
     scope: Callable[[HostProfile], Scope],
     dry_run: bool,
     force: bool,
+    prompts: bool,
     progress: Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]],
     say: Say,
-) -> RestoreReport:
+) -> RestorePass:
     """Put payloads back."""
     path = config.database_path(place)
+    if prompts:
+        check_prompts(path)
     with open_store(store_place, read_only=dry_run) as store:
         used = path.is_file() and not dry_run and in_use(path)
         with opened(place, tables=tables, also=registered_tables(store, path), write=not dry_run) as at:
             if not dry_run:
                 # Restoring from a backup that is mounted read-only must not fail for this.
                 try:
-                    store.registry.register(at.database.url, host=at.profile.name, tables=tables)
+                    register(store, at, tables)
                 except BackendError as error:
                     say(f"warning: not registered with the store: {error}")
             chosen = scope(at.profile)
-            return restore(
+            report = restore(
                 at.database,
                 store,
                 at.all_columns,
@@ -191,6 +242,8 @@ def restore_pass(  # noqa: PLR0913
                 announce=say,
                 progress=progress(at.database, at.all_columns, 0, chosen),
             )
+        back = restore_prompts(config.prompt_history_files(), store, dry_run=dry_run) if prompts else None
+    return RestorePass(report, back)
 
 
 def vacuum_pass(

@@ -66,8 +66,8 @@ def replace(path: Path, new: Path, was: Content) -> Replaced:
     """Put `new` in the place of a file that holds `was`, with its mode and owner; durable when it returns.
 
     If it is not done the file is the one that was there, and whatever its host has written meanwhile is in it.
-    Raises OSError, with the same said of the file. To be called under `sole_replacer`. Memory: what a host writes
-    at once.
+    Raises OSError: the file is the old one or the new one then, and what is missing from it is beside it, for `tidy`.
+    To be called under `sole_replacer`. Memory: what a host writes at once.
     """
     if path.stat().st_nlink > 1:
         raise OSError(0, "it has another hard link, which would be left behind", str(path))
@@ -86,14 +86,14 @@ def replace(path: Path, new: Path, was: Content) -> Replaced:
             kept.unlink()
     outcome = _look_after(path, kept, was)
     if outcome is Replaced.DONE:
-        kept.unlink()
+        kept.unlink(missing_ok=True)
     else:
         # What is written there is what the host means the file to be.
         back = _keep(path, now)
         kept.replace(path)
         if _look_after(path, back, now) is not Replaced.DONE:
             raise OSError(0, f"two processes wrote to it while it was replaced; what one of them wrote is in {back}")
-        back.unlink()
+        back.unlink(missing_ok=True)
     return outcome
 
 

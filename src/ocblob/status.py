@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ocblob import config
 from ocblob.cells import Column, Scope
+from ocblob.databases.base import CellReader
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import FileSizes, sizes
 from ocblob.errors import BackendError, CellError, StoreError
 from ocblob.hosts.base import HostProfile
 from ocblob.marks import REF_CELL_BYTES_MIN, Marks
+from ocblob.prompts.lines import PromptFile
 from ocblob.scan import InlineSpan, PayloadSpan, RefSpan, scan
 from ocblob.store import BlobStore
 from ocblob.store.catalog import Totals
@@ -35,6 +38,18 @@ class ColumnStatus:
     """Bytes of attachments that refs stand for."""
 
 
+@dataclass(slots=True)
+class PromptFileStatus:
+    """What one of the host's prompt files holds. Sizes in bytes."""
+
+    path: str
+    size: int = 0
+    inline: int = 0
+    inline_chars: int = 0
+    refs: int = 0
+    refs_size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class TableStatus:
     """One table."""
@@ -54,6 +69,8 @@ class Status:
     sizes: FileSizes
     tables: dict[str, TableStatus]
     columns: list[ColumnStatus] = field(default_factory=list)
+    prompts: list[PromptFileStatus] = field(default_factory=list)
+    """Only beside the host's own database."""
     blobs_named: int = 0
     dedup_saved: int = 0
     """Bytes of attachments that refs name again and the store keeps once."""
@@ -86,16 +103,16 @@ def status(
         for columns, offloaded in ((profile.columns, True), (profile.counted, False)):
             for column in columns:
                 found.columns.append(_column_status(database, column, offloaded, min_chars, marks, progress))
+        unreadable = _prompts_status(found, database, min_chars, marks)
         found.blobs_named, unique, named = marks.totals()
         found.dedup_saved = named - unique
-    unreadable: list[str] = []
     if store is not None:
         found.store = store.url
         try:
             totals = store.catalog.totals()
         except (StoreError, BackendError) as error:
             totals = Totals(0, 0, 0, 0, 0)
-            unreadable = [f"the store's sizes are not known: {error}"]
+            unreadable.append(f"the store's sizes are not known: {error}")
         found.store_blobs, found.store_size, found.store_stored_size = (
             totals.blobs,
             totals.size,
@@ -144,16 +161,37 @@ def _column_status(  # noqa: PLR0913, PLR0917
         for cell in database.candidates(column, larger_than=REF_CELL_BYTES_MIN, scope=Scope()):
             with contextlib.suppress(CellError):
                 reader = cells.open(cell)
-                for span in scan(reader.read(0, reader.size), min_chars=min_chars, hashing=False):
-                    match span:
-                        case PayloadSpan():
-                            counted.inline += 1
-                            counted.inline_chars += span.end - span.start
-                        case RefSpan():
-                            counted.refs += 1
-                            counted.refs_size += span.ref.size
-                            marks.add(span.ref)
-                        case InlineSpan():
-                            pass
+                _count(counted, reader, min_chars, marks)
             progress(cell.size)
     return counted
+
+
+def _prompts_status(found: Status, database: SQLiteDatabase, min_chars: int, marks: Marks) -> list[str]:
+    """The host's prompt files, if it is its own database; warnings about those that cannot be read."""
+    warnings = []
+    for path in config.prompt_history_files() if config.is_hosts_own(database.path) else ():
+        counted = PromptFileStatus(str(path))
+        try:
+            with PromptFile(path) as file:
+                counted.size = file.size
+                for line in file.lines():
+                    _count(counted, line, min_chars, marks)
+        except (OSError, CellError) as error:
+            warnings.append(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
+        else:
+            found.prompts.append(counted)
+    return warnings
+
+
+def _count(counted: ColumnStatus | PromptFileStatus, reader: CellReader, min_chars: int, marks: Marks) -> None:
+    for span in scan(reader.read(0, reader.size), min_chars=min_chars, hashing=False):
+        match span:
+            case PayloadSpan():
+                counted.inline += 1
+                counted.inline_chars += span.end - span.start
+            case RefSpan():
+                counted.refs += 1
+                counted.refs_size += span.ref.size
+                marks.add(span.ref)
+            case InlineSpan():
+                pass

@@ -12,6 +12,7 @@ from ocblob.cli.options import (
     print_json,
     print_problems,
     progress_bar,
+    prompts_option,
     sayer,
     scope_of,
     session_option,
@@ -39,6 +40,7 @@ from ocblob.units import format_size
 @session_option
 @table_option
 @click.option("--include-v2", is_flag=True, help="Also cells of V2 sessions, where OpenCode cannot resolve refs yet.")
+@prompts_option
 @click.option("--vacuum", is_flag=True, help="Give the disk space back afterwards.")
 @click.option("--no-plugin", is_flag=True, help="Go on although OpenCode has no plugin to resolve refs.")
 @click.option("--yes", is_flag=True, help="Do not ask, whoever owns the database.")
@@ -56,6 +58,7 @@ def command(
     sessions: tuple[str, ...],
     tables: tuple[str, ...],
     include_v2: bool,
+    prompts: bool,
     vacuum: bool,
     no_plugin: bool,
     yes: bool,
@@ -79,6 +82,7 @@ def command(
             scope=scope_of(sessions, min_age_s=min_age, keep_newest=keep_newest),
             min_chars=min_chars,
             include_v2=include_v2,
+            prompts=prompts,
             need_plugin=not no_plugin,
             dry_run=dry_run,
             vacuum=when,
@@ -90,13 +94,15 @@ def command(
         print_json(done)
     elif not quiet:
         _print(place, done, dry_run=dry_run)
-    if not done.report.complete or done.vacuum_skipped:
+    if not done.complete:
         print_problems(done.report.problems, done.report.failed, verbose=verbose)
         if done.report.changed:
             click.echo(
                 f"  {done.report.changed} cells changed while they were read; the next pass takes them",
                 err=True,
             )
+        if done.prompts is not None:
+            print_problems(done.prompts.problems, len(done.prompts.problems), verbose=verbose)
         if done.vacuum_skipped:
             click.echo(f"  not vacuumed: {done.vacuum_skipped}", err=True)
         ctx.exit(EXIT_INCOMPLETE)
@@ -118,6 +124,11 @@ def _print(place: config.Place, done: OffloadPass, *, dry_run: bool) -> None:
     stays = {reason: count for reason, count in report.inline.items() if reason != "small"}
     if stays:
         click.echo("  inline    " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(stays.items())))
+    if (prompts := done.prompts) is not None:
+        click.echo(
+            f"  prompts   {prompts.payloads:,} payloads out of {prompts.lines:,} lines of {prompts.files:,} files:"
+            f" {format_size(prompts.payload_chars)} of base64"
+        )
     click.echo(f"  database  {format_size(done.before.total)} -> {format_size(done.after.total)}" + _space(done))
     click.echo(
         f"  time      {report.elapsed_s:.2f} s, longest write transaction {report.longest_transaction_s * 1000:.0f} ms"

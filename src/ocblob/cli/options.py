@@ -91,6 +91,12 @@ table_option = click.option(
     metavar="TABLE:COLUMN",
     help="Only these cells; any database has some.",
 )
+prompts_option = click.option(
+    "--prompt-history",
+    "prompts",
+    is_flag=True,
+    help="Also OpenCode's files of prompts and stashed prompts, the whole of them.",
+)
 session_option = click.option(
     "--session", "sessions", multiple=True, metavar="ID", help="Only this session; may be repeated."
 )
@@ -114,9 +120,9 @@ def scope_of(
     return lambda profile: Scope(sessions, before, keep_newest, profile.session_table)
 
 
-def print_json(value: Any) -> None:
-    """One object on stdout."""
-    click.echo(json.dumps(_plain(value), indent=2, default=str))
+def print_json(value: Any, **more: Any) -> None:
+    """One object on stdout; `more` stands beside its fields, or in their place."""
+    click.echo(json.dumps(_plain(value) | _plain(more), indent=2, default=str))
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """`ocblob restore`."""
 
+from collections import Counter
+
 import click
 
 from ocblob import config
@@ -9,13 +11,14 @@ from ocblob.cli.options import (
     print_json,
     print_problems,
     progress_bar,
+    prompts_option,
     sayer,
     scope_of,
     session_option,
     standard_options,
     table_option,
 )
-from ocblob.passes import restore_pass
+from ocblob.passes import RestorePass, restore_pass
 from ocblob.units import format_size
 
 
@@ -25,6 +28,7 @@ from ocblob.units import format_size
 @click.option(
     "--force", is_flag=True, help="Also cells of 100 MB and more while another process has the database open."
 )
+@prompts_option
 @dry_run_option
 @standard_options
 @click.pass_context
@@ -36,6 +40,7 @@ def command(
     sessions: tuple[str, ...],
     tables: tuple[str, ...],
     force: bool,
+    prompts: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -47,27 +52,40 @@ def command(
     """
     place = config.database_place(db)
     with progress_bar("restore", quiet=quiet or as_json) as progress:
-        report = restore_pass(
+        done = restore_pass(
             place,
             store_place,
             tables=tables,
             scope=scope_of(sessions),
             dry_run=dry_run,
             force=force,
+            prompts=prompts,
             progress=progress,
             say=sayer(quiet=quiet),
         )
+    report, prompts_report = done.report, done.prompts
     if as_json:
-        print_json(report)
+        print_json(report, prompts=prompts_report, complete=done.complete)
     elif not quiet:
         click.echo(f"{'would restore' if dry_run else 'restore'}  {place.url}")
         click.echo(
             f"  put back  {report.refs_restored:,} attachments into {report.cells_restored:,} cells,"
             f" {format_size(report.size)}"
         )
-        for reason, count in sorted(report.unresolved.items()):
+        if prompts_report is not None:
+            click.echo(
+                f"  prompts   {prompts_report.refs_restored:,} attachments into {prompts_report.lines:,} lines of"
+                f" {prompts_report.files:,} files, {format_size(prompts_report.size)}"
+            )
+        for reason, count in sorted((Counter(report.unresolved) + Counter(_unresolved(done))).items()):
             click.echo(f"  {reason:<9} {count:,} refs stay as they are")
         click.echo(f"  time      {report.elapsed_s:.2f} s")
-    if not report.complete:
+    if not done.complete:
         print_problems(report.problems, max(len(report.problems), report.failed), verbose=verbose)
+        if prompts_report is not None:
+            print_problems(prompts_report.problems, len(prompts_report.problems), verbose=verbose)
         ctx.exit(EXIT_INCOMPLETE)
+
+
+def _unresolved(done: RestorePass) -> dict[str, int]:
+    return {} if done.prompts is None else done.prompts.unresolved

@@ -1,6 +1,7 @@
 """`ocblob status`."""
 
 import contextlib
+from pathlib import Path
 
 import click
 
@@ -72,6 +73,11 @@ def _print(found: Status, *, verbose: bool) -> None:
         click.echo(
             f"  {column.column:<20} {column.inline:>6,} inline, {format_size(column.inline_chars)} of base64;"
             f" {column.refs:,} refs to {format_size(column.refs_size)}{note}"
+        )
+    for file in found.prompts:
+        click.echo(
+            f"  {Path(file.path).name:<20} {file.inline:>6,} inline, {format_size(file.inline_chars)} of base64;"
+            f" {file.refs:,} refs to {format_size(file.refs_size)}"
         )
     if not found.store:
         click.echo("store     none yet")

@@ -32,6 +32,8 @@ class RegisteredDatabase:
     machine: str = ""
     """The id of the machine that the path is on; empty if every machine that uses the store can reach it."""
     machine_name: str = ""
+    files: tuple[str, ...] = ()
+    """Text files beside the database whose lines may name blobs too: resolved paths, some may not be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +53,32 @@ class Registry:
         self._machine = machine
         """This machine, for a store that several of them share."""
 
-    def register(self, url: str, *, host: str, tables: Iterable[str] = ()) -> RegisteredDatabase:
-        """Enter a database; one that is known stays, and gains the cells that are named now."""
+    def register(
+        self, url: str, *, host: str, tables: Iterable[str] = (), files: Iterable[str] = ()
+    ) -> RegisteredDatabase:
+        """Enter a database; one that is known stays, and gains the cells and the files that are named now."""
         machine = self._machine if self._machine is not None and "://" not in url else _NO_MACHINE
         database_id = digest_of(f"{machine.id}{url}".encode("utf-8", "surrogateescape"))[:16]
         key = f"{DATABASES}{database_id}.json"
         entry = RegisteredDatabase(
-            database_id, url, host, int(time.time()), tuple(sorted(tables)), machine.id, machine.name
+            database_id,
+            url,
+            host,
+            int(time.time()),
+            tuple(sorted(tables)),
+            machine.id,
+            machine.name,
+            tuple(sorted(files)),
         )
         try:
             known = _database(get_json(self._backend, key))
         except ObjectNotFoundError:
             known = None
         if known is not None:
-            named = tuple(sorted({*known.tables, *entry.tables}))
-            if named == known.tables:
+            named, beside = ({*known.tables, *entry.tables}, {*known.files, *entry.files})
+            if named == {*known.tables} and beside == {*known.files}:
                 return known
-            entry = replace(known, tables=named)
+            entry = replace(known, tables=tuple(sorted(named)), files=tuple(sorted(beside)))
         put_json(self._backend, key, asdict(entry))
         return entry
 
@@ -114,8 +125,11 @@ class Registry:
 def _database(value: dict[str, object]) -> RegisteredDatabase:
     match value:
         case {"id": str(key), "url": str(url), "host": str(host), "registered_at": int(when), **others}:
-            named = others.get("tables")
-            tables = tuple(str(name) for name in named) if isinstance(named, list) else ()
             machine, name = str(others.get("machine", "")), str(others.get("machine_name", ""))
-            return RegisteredDatabase(key, url, host, when, tables, machine, name)
+            tables, files = _texts(others.get("tables")), _texts(others.get("files"))
+            return RegisteredDatabase(key, url, host, when, tables, machine, name, files)
     raise StoreFormatError(f"a registered database is not described as one: {value}")
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
