@@ -5,7 +5,15 @@ from ocblob.hosts.opencode.places import (
     is_own_database,
     plugin_installed,
     prompt_history_files,
+    prompt_history_places,
 )
 from ocblob.hosts.opencode.profile import detect
 
-__all__ = ["database_candidates", "detect", "is_own_database", "plugin_installed", "prompt_history_files"]
+__all__ = [
+    "database_candidates",
+    "detect",
+    "is_own_database",
+    "plugin_installed",
+    "prompt_history_files",
+    "prompt_history_places",
+]

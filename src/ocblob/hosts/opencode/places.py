@@ -36,8 +36,13 @@ def is_own_database(path: Path, environment: Mapping[str, str], home: Path) -> b
 
 def prompt_history_files(environment: Mapping[str, str], home: Path) -> list[Path]:
     """Where OpenCode keeps prompts, with refs in what was pasted. Left out is only what is surely not there."""
+    return [path for path in prompt_history_places(environment, home) if not _is_missing(path)]
+
+
+def prompt_history_places(environment: Mapping[str, str], home: Path) -> list[Path]:
+    """Where OpenCode would keep them, whether there are any yet or not."""
     directory = _directory(environment, home, "XDG_STATE_HOME", ".local/state")
-    return [path for name in _PROMPT_FILES if not _is_missing(path := directory / name)]
+    return [directory / name for name in _PROMPT_FILES]
 
 
 def _is_missing(path: Path) -> bool:
