@@ -28,6 +28,7 @@ const FAILURE_KEPT_MS = 60_000 // a blob that could not be had is asked for agai
 const COMMAND_RETRY_MS = 300_000 // and so is a command that could not be run
 const PASS_MAX_MS = 3_600_000 // a pass that claims to run for longer is taken for dead
 const STDERR_CHARS_MAX = 4096
+const JSON_BYTES_MAX = MIB
 
 // ---- options --------------------------------------------------------------------------------------------------
 
@@ -250,38 +251,48 @@ class Command {
     return [...command, verb, ...words, ...(store ? ["--store", store] : [])]
   }
 
-  /** What it prints, as bytes. Rejects with its own words if it fails, is not there, or takes too long. */
-  async run(words, { input, timeoutMs }) {
+  /** What it prints, as bytes. Rejects with its own words if it fails, is not there, takes too long, or prints more
+   * than `bytesMax`. */
+  async run(words, wanted) {
     if (Date.now() < this.#deadUntil) throw new Error(`${words[0]} cannot be run`)
     try {
-      return await output(words, { input, timeoutMs, env: this.environment })
+      return await output(words, { ...wanted, env: this.environment })
     } catch (error) {
-      if (error?.code === "ENOENT" || error?.code === "EACCES") this.#deadUntil = Date.now() + COMMAND_RETRY_MS
+      // One that hangs would hold up every turn.
+      if (error instanceof Unusable) this.#deadUntil = Date.now() + COMMAND_RETRY_MS
       throw error
     }
   }
 }
 
-function output(words, { input, timeoutMs, env, accepted = [0] }) {
+/** The command did not start, or did not end. */
+class Unusable extends Error {}
+
+function output(words, { input, timeoutMs, bytesMax, env, accepted = [0] }) {
   return new Promise((resolve, reject) => {
     const child = spawn(words[0], words.slice(1), { stdio: ["pipe", "pipe", "pipe"], env, windowsHide: true })
     const out = []
+    let room = bytesMax
     let said = ""
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL")
-      reject(new Error(`${words[0]} took over ${timeoutMs / 1000} s`))
-    }, timeoutMs)
-    child.on("error", (error) => {
+    const giveUp = (error) => {
       clearTimeout(timer)
+      child.stdout?.destroy()
+      child.kill("SIGKILL")
       reject(error)
-    })
+    }
+    const timer = setTimeout(() => giveUp(new Unusable(`${words[0]} took over ${timeoutMs / 1000} s`)), timeoutMs)
+    child.on("error", (error) => giveUp(new Unusable(error.message)))
     child.stdin.on("error", () => {}) // it ended before it had read all: its exit code tells why
-    child.stdout.on("data", (chunk) => out.push(chunk))
+    child.stdout.on("data", (chunk) => {
+      out.push(chunk)
+      room -= chunk.length
+      if (room < 0) giveUp(new Error(`${words[0]} gave more than ${bytesMax} bytes`))
+    })
     child.stderr.on("data", (chunk) => (said = (said + chunk).slice(-STDERR_CHARS_MAX)))
-    child.on("close", (code) => {
+    child.on("close", (code, signal) => {
       clearTimeout(timer)
       if (accepted.includes(code)) resolve(Buffer.concat(out))
-      else reject(new Error(lastError(said) || `${words[0]} gave ${code}`))
+      else reject(new Error(lastError(said) || `${words[0]} gave ${code ?? signal}`))
     })
     child.stdin.end(input)
   })
@@ -346,7 +357,8 @@ class Blobs {
     const local = file ? await readObject(file, ref).catch(() => null) : null
     if (local) return local.toString("base64")
     // Not here, or not as it was written: ocblob looks everywhere, verifies, and repairs.
-    const data = await this.#command.run(this.#command.line("cat", ref.digest), { timeoutMs: CAT_TIMEOUT_MS })
+    const line = this.#command.line("cat", ref.digest)
+    const data = await this.#command.run(line, { timeoutMs: CAT_TIMEOUT_MS, bytesMax: ref.size })
     if (data.length !== ref.size) throw new Error(`the blob has ${data.length} bytes, the reference says ${ref.size}`)
     return data.toString("base64")
   }
@@ -492,7 +504,8 @@ class Ingest {
     if (!database) throw new Error("OpenCode's database was not found")
     const type = cut.header.split(";", 1)[0].trim() || "text/plain"
     const line = this.#command.line("put", "-", "--json", "--mime", type, "--db", database)
-    const printed = JSON.parse(await this.#command.run(line, { input: data, timeoutMs: PUT_TIMEOUT_MS }))
+    const said = await this.#command.run(line, { input: data, timeoutMs: PUT_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX })
+    const printed = JSON.parse(said)
     const payload = cutDataUrl(printed.url)?.payload
     const url = `data:${cut.header},${payload}`
     const ref = payload && payload.length < cut.payload.length ? parseRef(url) : null
@@ -796,7 +809,7 @@ export default async function ocblob({ client } = {}, given = undefined) {
 async function lookAround(command, database, tell) {
   if (!database) return
   const line = command.line("plugin", "status", "--json", "--db", database)
-  const found = await output(line, { timeoutMs: STATUS_TIMEOUT_MS, env: command.environment, accepted: [0, 3] })
+  const found = await command.run(line, { timeoutMs: STATUS_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX, accepted: [0, 3] })
   const { problems = [], warnings = [] } = JSON.parse(found)
   for (const problem of [...problems, ...warnings]) tell("warn", problem)
 }
