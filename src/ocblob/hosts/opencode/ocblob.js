@@ -328,21 +328,23 @@ class Blobs {
       this.#kept.set(key, kept)
       return kept.payload
     }
-    const payload = this.#reads(() => this.#read(ref))
-    const entry = { payload, chars: Math.ceil(ref.size / 3) * 4 }
-    this.#keep(key, entry)
-    payload.catch(() => setTimeout(() => this.#drop(key, entry), FAILURE_KEPT_MS).unref?.())
-    return payload
+    const entry = { payload: this.#reads(() => this.#read(ref)), chars: 0 }
+    this.#kept.set(key, entry)
+    entry.payload.then(
+      (payload) => this.#weigh(key, entry, payload.length),
+      () => setTimeout(() => this.#drop(key, entry), FAILURE_KEPT_MS).unref?.(),
+    )
+    return entry.payload
   }
 
-  #keep(key, entry) {
-    this.#kept.set(key, entry)
-    this.#chars += entry.chars
+  /** Whatever its ref says, a blob counts when it has come; one that is too large for the cache goes at once. */
+  #weigh(key, entry, chars) {
+    if (chars > this.#charsMax) return this.#drop(key, entry)
+    entry.chars = chars
+    this.#chars += chars
     for (const [oldest, other] of this.#kept) {
       if (this.#chars <= this.#charsMax) break
-      // One that is too large for the cache is shared as long as it is being read.
-      if (other === entry) entry.payload.then(() => this.#drop(key, entry), () => {})
-      else this.#drop(oldest, other)
+      if (other.chars > 0) this.#drop(oldest, other)
     }
   }
 
