@@ -388,12 +388,12 @@ function limiter(count) {
  * somebody may hold the same object and store it. */
 async function rehydrate(messages, blobs, tell) {
   const waiting = []
-  for (const message of messages) {
-    for (const [index, part] of message.parts.entries()) {
-      if (part.type === "file" && parseRef(part.url)) {
-        waiting.push(wholeFile(part, blobs, tell).then((file) => (message.parts[index] = file)))
-      } else if (part.type === "tool" && hasRefs(part.state)) {
-        waiting.push(wholeState(part, blobs, tell).then((state) => (message.parts[index] = { ...part, state })))
+  for (const parts of messages.map((message) => message?.parts).filter(Array.isArray)) {
+    for (const [index, part] of parts.entries()) {
+      if (part?.type === "file" && parseRef(part.url)) {
+        waiting.push(wholeFile(part, blobs, tell).then((file) => (parts[index] = file)))
+      } else if (part?.type === "tool" && hasRefs(part.state)) {
+        waiting.push(wholeState(part, blobs, tell).then((state) => (parts[index] = { ...part, state })))
       }
     }
   }
