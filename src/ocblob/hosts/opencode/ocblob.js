@@ -59,7 +59,7 @@ function settings(given, tell) {
   }
   for (const [name, value] of Object.entries(given)) {
     const option = name === "command" && typeof value === "string" ? [value] : value
-    if (!(name in DEFAULTS)) tell("warn", `unknown option ${name}; known are ${Object.keys(DEFAULTS).join(", ")}`)
+    if (!Object.hasOwn(DEFAULTS, name)) tell("warn", `unknown option ${name}; known are ${Object.keys(DEFAULTS).join(", ")}`)
     else if (fits(name, option)) found[name] = option
     else tell("warn", `option ${name}: ${describe(value)} cannot be meant; ${describe(DEFAULTS[name])} counts`)
   }
@@ -704,7 +704,7 @@ const dataDirectory = () => process.env.XDG_DATA_HOME || path.join(os.homedir(),
 function objectsDirectory(options) {
   if (options.objects) return options.objects
   const store = options.store || process.env.OCBLOB_STORE || defaultStore()
-  return store.includes("://") ? "" : path.join(store.replace(/^~(?=[/\\]|$)/, os.homedir()), "objects")
+  return store.includes("://") ? "" : path.join(store.replace(/^~(?=[/\\]|$)/, () => os.homedir()), "objects")
 }
 
 function defaultStore() {
@@ -750,8 +750,8 @@ function teller(client) {
   }
 }
 
-export default async function ocblob({ client } = {}, given = undefined) {
-  const tell = teller(client)
+export default async function ocblob(host, given) {
+  const tell = teller(host?.client)
   const guarded = (name, hook) => async (input, output) => {
     try {
       await hook(input, output)
