@@ -14,7 +14,7 @@ from typing import Final, Self
 from ocblob import base64stream
 from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
 from ocblob.errors import CellError, ClaimLostError
-from ocblob.rewrite import OffloadPlan
+from ocblob.rewrite import OffloadPlan, still_fits
 from ocblob.scan import PayloadSpan
 from ocblob.store.writer import Batch, Receipt, Wanted, Writer
 
@@ -76,23 +76,20 @@ class CellBatches:
     """Takes planned cells and commits them.
 
     Used as a context manager: a clean end waits for the last batch; an error, here or in a batch, stops the
-    others before they touch a row. `fits` tells whether a plan
-    still is its cell's; `done` and `stored` are told what
-    happened, in the committing thread.
+    others before they touch a row. `done` and `stored` are told
+    what happened, in the committing thread.
     """
 
     def __init__(
         self,
         database: Database,
         writer: Writer,
-        fits: Callable[[OffloadPlan, CellReader], bool],
         *,
         done: Callable[[Committed], None],
         stored: Callable[[Receipt], None],
     ) -> None:
         self._database = database
         self._writer = writer
-        self._fits = fits
         self._done = done
         self._stored = stored
         self._readers = _Readers(database)
@@ -159,7 +156,7 @@ class CellBatches:
             receipt = self._put(group, batch)
             self._stored(receipt)
             ready = [item for item in group.planned if not self._refused(item, receipt)]
-            edits = [Edit(item.cell, len(item.plan.content), _content(item), self._same(item)) for item in ready]
+            edits = [Edit(item.cell, len(item.plan.content), _content(item), _same(item)) for item in ready]
             results = self._database.swap(edits, stamp=group.stamp)
         except BaseException:
             self._stopped = True
@@ -190,9 +187,6 @@ class CellBatches:
                 self._done(Committed(item, swapped=False, retry=changed, error=None if changed else error))
                 return True
         return False
-
-    def _same(self, item: PlannedCell) -> Callable[[CellReader], bool]:
-        return lambda reader: self._fits(item.plan, reader)
 
 
 class _Readers:
@@ -240,3 +234,7 @@ class _Readers:
 
 def _content(item: PlannedCell) -> Callable[[], Iterator[bytes]]:
     return lambda: iter((item.plan.content,))
+
+
+def _same(item: PlannedCell) -> Callable[[CellReader], bool]:
+    return lambda reader: still_fits(item.plan, reader)

@@ -15,7 +15,8 @@ from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database
 from ocblob.errors import CellError
 from ocblob.pass_report import PassReport
-from ocblob.rewrite import OffloadPlan, plan_offload, still_fits
+from ocblob.placeholders.preview import previews_for
+from ocblob.rewrite import OffloadPlan, plan_offload
 from ocblob.store import BlobStore
 from ocblob.store.writer import Receipt
 
@@ -94,12 +95,16 @@ def offload(  # noqa: PLR0913 - what, where to, and how much of it
     scope: Scope,
     min_chars: int = MIN_CHARS,
     progress: Progress = lambda _: None,
+    previews: bool | None = None,
 ) -> OffloadReport:
     """Move every payload of at least `min_chars` characters out of these columns' cells.
 
+    Pictures leave refs that show them, with `previews` or if nobody says so and Pillow is there.
     May be killed at any moment and run again. Raises `DatabaseError` or `BackendError` when it cannot go on;
-    what was swapped by then is durable in the store. Memory: below 80 MiB whatever the size of a cell.
+    what was swapped by then is durable in the store. Memory: below 80 MiB whatever the size of a cell; with
+    previews up to 200 MiB, if there are pictures of many pixels.
     """
+    wanted = previews_for(previews)
     begun = time.monotonic()
     report = OffloadReport()
     changed: list[Cell] = []
@@ -113,12 +118,12 @@ def offload(  # noqa: PLR0913 - what, where to, and how much of it
         elif result.error is not None:
             report.fail(database.label(item.cell), result.error)
 
-    planner = _Planner(database, report, partial(plan_offload, min_chars=min_chars, store=store.short_id), progress)
-    fits = partial(still_fits, min_chars=min_chars, store=store.short_id)
+    plan_cell = partial(plan_offload, min_chars=min_chars, store=store.short_id, previews=wanted)
+    planner = _Planner(database, report, plan_cell, progress)
     with (
         store.writer() as writer,
         database.cells() as cells,
-        CellBatches(database, writer, fits, done=done, stored=report.count_stored) as batches,
+        CellBatches(database, writer, done=done, stored=report.count_stored) as batches,
     ):
         for item in planner.plans(cells, columns, larger_than=min_chars, scope=scope):
             batches.add(item, cells)

@@ -2,6 +2,7 @@
 
 import mimetypes
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO
 
 import click
@@ -11,8 +12,9 @@ from ocblob.cli.options import print_json, sayer, standard_options
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.errors import UsageError
 from ocblob.hosts.detect import host_of
+from ocblob.placeholders.preview import previews_for
 from ocblob.ref import Ref
-from ocblob.rewrite import reference_text
+from ocblob.rewrite import preview_text, reference_text
 from ocblob.scan import is_header
 from ocblob.stores import create_store
 
@@ -22,12 +24,18 @@ READ_BYTES = 1 << 20
 @click.command()
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--mime", metavar="TYPE", help="The media type; by default guessed from the file's name.")
+@click.option(
+    "--previews/--no-previews",
+    default=None,
+    help="Whether the ref of a picture shows it.  [default: if Pillow is there]",
+)
 @standard_options
 def command(
     file: BinaryIO,
     store_place: config.StorePlace,
     *,
     mime: str | None,
+    previews: bool | None,
     db: str | None,
     as_json: bool,
     quiet: bool,
@@ -45,6 +53,7 @@ def command(
         raise UsageError(f"--mime {kind!r} cannot stand in a data URL")
     if reference_text(kind, Ref("0" * 64, 0)) is None:
         raise UsageError(f"--mime {kind}: no placeholder exists for this image type, so no ref can stand for it")
+    wanted = previews_for(previews)
     database = _registered(db) if db else None
     store, created = create_store(store_place)
     with store:
@@ -58,7 +67,8 @@ def command(
         elif config.named_database(None) == db:
             sayer(quiet=quiet)(f"not pinned: {database[0]} (OCBLOB_DB) is to hold the ref; without one, prune takes it")
         ref = Ref(stored.digest, stored.size, (("store", store.short_id),))
-        url = f"data:{kind};base64,{(reference_text(kind, ref) or b'').decode('ascii')}"
+        text = preview_text(kind, ref, wanted, partial(store.read, stored.digest)) if wanted else None
+        url = f"data:{kind};base64,{(text or reference_text(kind, ref) or b'').decode('ascii')}"
         if as_json:
             print_json({"digest": ref.digest, "size": ref.size, "mime": kind, "new": stored.new, "url": url})
         else:

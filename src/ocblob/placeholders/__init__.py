@@ -9,10 +9,13 @@ from typing import Final
 
 from ocblob.placeholders import gif, jpeg, mp4, pdf, png, svg, wav, webp
 
-__all__ = ["ALIASES", "CARRIERS", "MARKER_BYTES_MAX", "accepts", "build", "media_type"]
+__all__ = ["ALIASES", "CARRIERS", "CARRIER_BYTES_MAX", "MARKER_BYTES_MAX", "accepts", "build", "carry", "media_type"]
 
 MARKER_BYTES_MAX: Final = 240
 """A marker must fit in one sub-block of a GIF comment (255), and may be carried by any type."""
+
+CARRIER_BYTES_MAX: Final = 32
+"""A picture that carries a marker is larger by the marker and no more than this."""
 
 CARRIERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "application/pdf": pdf.build,
@@ -26,6 +29,14 @@ CARRIERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "video/quicktime": mp4.build_quicktime,
 }
 """Canonical media type to carrier. A carrier takes a marker that `build` has checked."""
+
+_PICTURES: Final[dict[str, Callable[[bytes, bytes], bytes]]] = {
+    "image/gif": gif.carry,
+    "image/jpeg": jpeg.carry,
+    "image/png": png.carry,
+    "image/webp": webp.carry,
+}
+"""Types of which any picture can carry a marker."""
 
 # Other names of the very same formats only. Not image/apng: a PNG that does not move is none. Not audio/mp4
 # and video/x-m4v: the one must have no picture, the other has brands of its own.
@@ -73,13 +84,7 @@ def build(mime: str, marker: bytes) -> bytes | None:
     bare line is no valid image. Raises ValueError for a marker that is not one line of printable ASCII, ended
     by a newline, of at most `MARKER_BYTES_MAX` bytes and without `--`.
     """
-    if (
-        len(marker) > MARKER_BYTES_MAX
-        or not marker.endswith(b"\n")
-        or b"--" in marker
-        or not (marker.isascii() and marker[:-1].decode("ascii").isprintable())
-    ):
-        raise ValueError(f"not a marker that every type can carry: {marker!r}")
+    _check(marker)
     essence = media_type(mime)
     carrier = CARRIERS.get(essence)
     if carrier is not None:
@@ -87,6 +92,29 @@ def build(mime: str, marker: bytes) -> bytes | None:
     if essence.startswith("image/"):
         return None
     return marker
+
+
+def carry(mime: str, picture: bytes, marker: bytes) -> bytes | None:
+    """A placeholder of type `mime` that shows `picture`, a file of that type, and carries `marker`.
+
+    None if no other picture than the built-in one can stand for this type, or if what marks a ref stands in the
+    picture already. Raises ValueError as `build` does.
+    """
+    _check(marker)
+    carrier = _PICTURES.get(media_type(mime))
+    if carrier is None or marker.partition(b" ")[0] in picture:
+        return None
+    return carrier(picture, marker)
+
+
+def _check(marker: bytes) -> None:
+    if (
+        len(marker) > MARKER_BYTES_MAX
+        or not marker.endswith(b"\n")
+        or b"--" in marker
+        or not (marker.isascii() and marker[:-1].decode("ascii").isprintable())
+    ):
+        raise ValueError(f"not a marker that every type can carry: {marker!r}")
 
 
 def media_type(mime: str) -> str:

@@ -21,6 +21,11 @@ _PICTURE: Final = a2b_base64("""
 _START: Final = b"\xff\xd8"
 _JFIF: Final = b"\xff\xe0"
 _COMMENT: Final = b"\xff\xfe"
+SCAN: Final = b"\xff\xda"
+"""What begins a scan, and stands nowhere else but in a thumbnail within the file."""
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_COEFFICIENT_BYTES: Final = 2
 
 
 def build(marker: bytes) -> bytes:
@@ -36,3 +41,28 @@ def carry(picture: bytes, marker: bytes) -> bytes:
     text = b" " * (-(at + 4) % 3) + marker  # JFIF's 18 bytes put the marker at 24
     size = len(text) + 2  # a segment's size counts itself
     return b"".join((picture[:at], _COMMENT, size.to_bytes(2, "big"), text, picture[at:]))
+
+
+def held_bytes(picture: bytes) -> int:
+    """What a decoder must hold beside the pixels: nothing if they come in one scan, else all coefficients.
+
+    Raises ValueError or IndexError if that cannot be told from what stands before the first scan.
+    """
+    at, held, parts, several = len(_START), 0, 0, False
+    while picture[at] == 0xFF:  # noqa: PLR2004 - what every marker begins with
+        code = picture[at + 1]
+        if code == SCAN[1]:
+            return held if several or picture[at + 4] < parts else 0
+        if code in _FRAMES:
+            held, parts, several = _coefficient_bytes(picture, at + 4), picture[at + 9], code in _PROGRESSIVE
+        at += 2 + int.from_bytes(picture[at + 2 : at + 4], "big")
+    raise ValueError(f"no marker at {at}")
+
+
+def _coefficient_bytes(picture: bytes, at: int) -> int:
+    """Of a frame whose header is at `at`: a sample depth, height, width, and for each colour how it is sampled."""
+    height, width = (int.from_bytes(picture[at + begin : at + begin + 2], "big") for begin in (1, 3))
+    sampled = picture[at + 7 : at + 6 + 3 * picture[at + 5] : 3]
+    across, down = ([value >> 4 for value in sampled], [value & 15 for value in sampled])
+    blocks = -(-width // (8 * max(across))) * -(-height // (8 * max(down)))
+    return blocks * 64 * _COEFFICIENT_BYTES * sum(a * d for a, d in zip(across, down, strict=True))
