@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, BinaryIO, Literal, Self, TypeAlias
 
 TITLE_PROMPT = "You are a title generator."
 """How OpenCode begins the system message of the side request that names a session."""
@@ -98,6 +98,10 @@ class MockModel:
         with self._lock:
             self._answers.extend(answers)
 
+    def take(self, stream: BinaryIO, size: int) -> Answer:
+        """Read a request body of `size` bytes and take its answer."""
+        return self.receive(stream.read(size))
+
     def receive(self, body: bytes) -> Answer:
         """Record a request body and take its answer."""
         kind: Literal["turn", "title"] = "title" if _is_title(body) else "turn"
@@ -119,7 +123,7 @@ def _handler(model: MockModel) -> type[BaseHTTPRequestHandler]:
             if self.path != "/v1/chat/completions":
                 self.send_error(404)
                 return
-            answer = model.receive(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = model.take(self.rfile, int(self.headers["Content-Length"]))
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()

@@ -116,6 +116,22 @@ class Server:
         message: dict[str, Any] = self.request("POST", f"/session/{session}/message", body)
         return message
 
+    def create(self) -> str:
+        """A new session; returns its id."""
+        return str(self.request("POST", "/session", {})["id"])
+
+    def fork(self, session: str) -> str:
+        """A copy of a session with all its messages; returns its id."""
+        return str(self.request("POST", f"/session/{session}/fork", {})["id"])
+
+    def revert(self, session: str, message: str) -> None:
+        """Take a user message and all that follows it back; the next prompt removes them for good."""
+        self.request("POST", f"/session/{session}/revert", {"messageID": message})
+
+    def compact(self, session: str) -> None:
+        """Let the model summarize the session; later turns begin with the summary."""
+        self.request("POST", f"/session/{session}/summarize", {"providerID": "mock", "modelID": "m"})
+
 
 class OpenCode:
     """One host with a home and a database of its own below `root`.
@@ -218,7 +234,7 @@ class OpenCode:
 
     def command(self, *arguments: str, timeout_seconds: float = RUN_TIMEOUT_SECONDS) -> str:
         """Run one command to its end; returns its stdout. Raises `HostError` if it fails or hangs."""
-        with self._start(arguments) as (process, output, words):
+        with self.start(arguments) as (process, output, words):
             try:
                 code = process.wait(timeout_seconds)
             except subprocess.TimeoutExpired as error:
@@ -232,7 +248,7 @@ class OpenCode:
     def serve(self) -> Iterator[Server]:
         """A server that is ready; it is stopped at the end of the block."""
         arguments = ("serve", "--hostname", "127.0.0.1", "--port", str(_free_port()))
-        with self._start(arguments) as (process, output, words):
+        with self.start(arguments) as (process, output, words):
             # A request sent before this line appears would hang.
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
             while LISTENING not in (printed := output.read_text()) or not printed.endswith("\n"):
@@ -242,7 +258,13 @@ class OpenCode:
             yield Server(printed.partition(LISTENING)[2].split()[0])
 
     @contextmanager
-    def _start(self, arguments: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
+    def start(
+        self, arguments: Sequence[str], *, terminal: int | None = None
+    ) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
+        """A command that has begun, its stdout and its stderr so far; it is stopped at the end of the block.
+
+        With the descriptor of a `terminal` it reads and writes there instead.
+        """
         # Files, not pipes: nothing blocks when they fill up, and a left-over child cannot hold them open.
         with tempfile.TemporaryDirectory(dir=self.root) as directory:
             output, words = Path(directory, "stdout"), Path(directory, "stderr")
@@ -252,9 +274,10 @@ class OpenCode:
                     cwd=self.project,
                     # Each start unpacks a library of 5.6 MB there and leaves it.
                     env=self.environment | {"BUN_TMPDIR": directory},
-                    stdin=subprocess.DEVNULL,  # `run` reads a pipe to its end and adds it to the prompt
-                    stdout=stdout,
-                    stderr=stderr,
+                    # `run` reads a pipe to its end and adds it to the prompt
+                    stdin=subprocess.DEVNULL if terminal is None else terminal,
+                    stdout=stdout if terminal is None else terminal,
+                    stderr=stderr if terminal is None else terminal,
                     start_new_session=True,
                 )
             self._running += 1
