@@ -27,6 +27,9 @@ const STATUS_TIMEOUT_MS = 60_000
 const FAILURE_KEPT_MS = 60_000 // a blob that could not be had is asked for again after this
 const COMMAND_RETRY_MS = 300_000 // and so is a command that could not be run
 const PASS_MAX_MS = 3_600_000 // a pass that claims to run for longer is taken for dead
+const PASS_EVERY_MS_MIN = 1000
+const LOCK_MAX_MS = 60_000 // it is held for less than one
+const TIMER_MS_MAX = 2 ** 31 - 1 // longer ones ring at once
 const STDERR_CHARS_MAX = 4096
 const JSON_BYTES_MAX = MIB
 
@@ -582,12 +585,17 @@ class Rescan {
   idle(session) {
     if (isText(session)) this.#sessions.add(session)
     if (this.#timer || this.#sessions.size === 0) return
-    const wait = this.#start()
+    let wait = 0
+    try {
+      wait = this.#start()
+    } catch (error) {
+      this.#tell("warn", `no re-scan: ${error?.message ?? error}`)
+    }
     if (wait > 0) {
       this.#timer = setTimeout(() => {
         this.#timer = null
         this.idle()
-      }, wait)
+      }, Math.min(wait, TIMER_MS_MAX))
       this.#timer.unref?.()
     }
   }
@@ -615,7 +623,7 @@ class Rescan {
         windowsHide: true,
       })
       child.on("error", (error) => this.#tell("warn", `no re-scan: ${error.message}`))
-      child.on("exit", (code) => this.#ended(code, turn))
+      child.on("exit", (code, signal) => this.#ended(code ?? signal, turn))
       if (child.pid) {
         turn.holds(child.pid)
         lower(child.pid)
@@ -629,9 +637,7 @@ class Rescan {
   }
 
   #ended(code, turn) {
-    if (code === 0) return
-    const said = fs.readFileSync(turn.log, "utf8").slice(-STDERR_CHARS_MAX).trim()
-    this.#tell(code === 3 ? "info" : "warn", `the re-scan gave ${code}: ${said}`)
+    if (code !== 0) this.#tell(code === 3 ? "info" : "warn", `the re-scan gave ${code}: ${turn.said()}`)
   }
 }
 
@@ -645,37 +651,54 @@ class Turn {
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
     const name = createHash("sha256").update(database).digest("hex").slice(0, 16)
     this.#file = path.join(directory, `pass-${name}`)
-    this.#everyMs = everyMs
+    this.#everyMs = Math.max(everyMs, PASS_EVERY_MS_MIN)
     this.log = `${this.#file}.log`
   }
 
   /** 0 if the turn is ours, else how many milliseconds to wait. */
   take() {
+    const wait = this.#wait()
+    if (wait > 0) return wait
+    // Of several hosts that find it old just one may take it; one that died meanwhile is not waited for.
+    const lock = `${this.#file}.lock`
     try {
-      const age = Date.now() - fs.statSync(this.#file).mtimeMs
-      if (age >= 0 && age < this.#everyMs) return this.#everyMs - age
-      const pid = Number(fs.readFileSync(this.#file, "utf8"))
-      if (age < PASS_MAX_MS && isAlive(pid)) return Math.max(this.#everyMs, 1000)
-      // Of several hosts that find it old just one can move it away.
-      const mine = `${this.#file}.${process.pid}`
-      fs.renameSync(this.#file, mine)
-      fs.rmSync(mine, { force: true })
-    } catch (error) {
-      if (error?.code !== "ENOENT") throw error
-    }
-    try {
-      fs.writeFileSync(this.#file, "", { flag: "wx", mode: 0o600 })
-      return 0
+      fs.writeFileSync(lock, "", { flag: "wx", mode: 0o600 })
     } catch (error) {
       if (error?.code !== "EEXIST") throw error
-      return Math.max(this.#everyMs, 1000)
+      if (ageMs(lock) > LOCK_MAX_MS) fs.rmSync(lock, { force: true })
+      return PASS_EVERY_MS_MIN
+    }
+    try {
+      const again = this.#wait()
+      if (again === 0) this.holds(0)
+      return again
+    } finally {
+      fs.rmSync(lock, { force: true })
     }
   }
 
+  #wait() {
+    const age = ageMs(this.#file)
+    if (age >= 0 && age < this.#everyMs) return this.#everyMs - age
+    return age < PASS_MAX_MS && isAlive(Number(fs.readFileSync(this.#file, "utf8"))) ? this.#everyMs : 0
+  }
+
   holds(pid) {
-    fs.writeFileSync(this.#file, String(pid))
+    fs.writeFileSync(this.#file, String(pid), { mode: 0o600 })
+  }
+
+  /** What the last pass had to say. */
+  said() {
+    try {
+      return fs.readFileSync(this.log, "utf8").slice(-STDERR_CHARS_MAX).trim()
+    } catch {
+      return ""
+    }
   }
 }
+
+/** Negative for a file of the future: a clock was set back; a long time for one that is not there. */
+const ageMs = (file) => Date.now() - (fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)
 
 function isAlive(pid) {
   if (!Number.isInteger(pid) || pid <= 0) return false
