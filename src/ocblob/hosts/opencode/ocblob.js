@@ -203,7 +203,7 @@ function isObjectHeader(packed, ref) {
     packed.readBigUInt64LE(16) === 1n &&
     packed.toString("hex", 24, 56) === ref.digest &&
     packed.readBigUInt64LE(72) === BigInt(ref.size) &&
-    packed.readUInt32LE(80) === crc32(packed.subarray(0, 80))
+    packed.readUInt32LE(80) === zlib.crc32(packed.subarray(0, 80))
   )
 }
 
@@ -222,15 +222,6 @@ function frameEnd(packed, from) {
   }
   const end = at + 4
   return end <= packed.length && end - from <= FRAME_PACKED_BYTES_MAX ? end : -1
-}
-
-function crc32(data) {
-  let crc = ~0
-  for (const byte of data) {
-    crc ^= byte
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0)
-  }
-  return ~crc >>> 0
 }
 
 // ---- the ocblob command ------------------------------------------------------------------------------------------
@@ -471,12 +462,12 @@ class Ingest {
 
   /** One item of what an MCP tool has answered; its payloads carry no `data:` yet. */
   async mcp(item) {
-    if (item?.type === "image" && typeof item.data === "string") {
+    if (item?.type === "image") {
       const data = await this.#bare(item.data, item.mimeType)
       return data ? { ...item, data } : item
     }
     const resource = item?.type === "resource" ? item.resource : undefined
-    if (typeof resource?.blob === "string" && MCP_TYPES.has(resource.mimeType)) {
+    if (isText(resource?.blob) && MCP_TYPES.has(resource.mimeType)) {
       const small = (resource.blob.length / 4) * 3 <= MCP_BYTES_MAX
       const blob = small ? await this.#bare(resource.blob, resource.mimeType) : null
       return blob ? { ...item, resource: { ...resource, blob } } : item
@@ -485,6 +476,7 @@ class Ingest {
   }
 
   async #bare(payload, mime) {
+    if (!isText(payload) || !isText(mime)) return null
     const url = await this.#reference(`data:${mime};base64,${payload}`, mime)
     return url ? url.slice(url.indexOf(",") + 1) : null
   }
@@ -494,12 +486,12 @@ class Ingest {
     if (typeof url !== "string" || url.length < this.#options.minSize) return null
     const cut = cutDataUrl(url)
     if (!cut || cut.payload.length < this.#options.minSize || parseRef(url)) return null
-    const data = decodeExactly(cut.payload)
-    if (!data || !this.#passesUnchanged(cut, data, mime)) return null
     try {
+      const data = decodeExactly(cut.payload)
+      if (!data || !this.#passesUnchanged(cut, data, mime)) return null
       return await this.#puts(() => this.#put(cut, data))
     } catch (error) {
-      this.#tell("warn", `an attachment of ${data.length} bytes stays in the database: ${error?.message ?? error}`)
+      this.#tell("warn", `an attachment stays in the database: ${error?.message ?? error}`)
       return null
     }
   }
@@ -524,21 +516,32 @@ class Ingest {
     if (!RASTER.has(cut.mime)) return false
     const size = imageSize(data)
     const { max_width, max_height, max_base64_bytes } = this.resize
-    return Boolean(size) && size[0] <= max_width && size[1] <= max_height && cut.payload.length <= max_base64_bytes
+    if (!size || size.includes(0)) return false
+    return size[0] <= max_width && size[1] <= max_height && cut.payload.length <= max_base64_bytes
   }
 }
 
-/** `[width, height]` of a PNG, GIF, JPEG or WebP by its header; null for anything else. */
+/** `[width, height]` of a PNG, GIF, JPEG or WebP. Null for anything else, and for one that is damaged or cut off: it is
+ * for OpenCode to refuse, before it is part of a session. */
 function imageSize(data) {
   try {
-    if (data.readUInt32BE(0) === 0x89504e47) return [data.readUInt32BE(16), data.readUInt32BE(20)]
-    if (data.toString("latin1", 0, 4) === "GIF8") return [data.readUInt16LE(6), data.readUInt16LE(8)]
-    if (data.readUInt16BE(0) === 0xffd8) return jpegSize(data)
-    if (data.toString("latin1", 8, 12) === "WEBP") return webpSize(data)
+    if (data.readUInt32BE(0) === 0x89504e47) return pngSize(data)
+    if (data.toString("latin1", 0, 4) === "GIF8") return data.at(-1) === 0x3b ? [data.readUInt16LE(6), data.readUInt16LE(8)] : null
+    if (data.readUInt16BE(0) === 0xffd8) return data.readUInt16BE(data.length - 2) === 0xffd9 ? jpegSize(data) : null
+    if (data.toString("latin1", 8, 12) === "WEBP") return data.readUInt32LE(4) + 8 <= data.length ? webpSize(data) : null
   } catch {
-    // It ends where its size should stand.
+    // It ends where something should stand.
   }
   return null
+}
+
+function pngSize(data) {
+  for (let at = 8; ; ) {
+    const end = at + 8 + data.readUInt32BE(at)
+    if (data.readUInt32BE(end) !== zlib.crc32(data.subarray(at + 4, end))) return null
+    if (data.toString("latin1", at + 4, at + 8) === "IEND") return [data.readUInt32BE(16), data.readUInt32BE(20)]
+    at = end + 4
+  }
 }
 
 function jpegSize(data) {
@@ -546,10 +549,8 @@ function jpegSize(data) {
     while (data[at] === 0xff && data[at + 1] === 0xff) at++
     const code = data[at + 1]
     if (data[at] !== 0xff) return null
-    // SOF0 to SOF15, without DHT, JPG and DAC, which have codes between them.
-    if (code >= 0xc0 && code <= 0xcf && code !== 0xc4 && code !== 0xc8 && code !== 0xcc) {
-      return [data.readUInt16BE(at + 7), data.readUInt16BE(at + 5)]
-    }
+    // SOF0 to SOF2; few decode what begins with another one.
+    if (code >= 0xc0 && code <= 0xc2) return [data.readUInt16BE(at + 7), data.readUInt16BE(at + 5)]
     at += 2 + data.readUInt16BE(at + 2)
   }
 }
