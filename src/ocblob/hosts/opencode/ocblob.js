@@ -62,8 +62,9 @@ function settings(given, tell) {
   }
   for (const [name, value] of Object.entries(given)) {
     const option = name === "command" && typeof value === "string" ? [value] : value
-    if (!Object.hasOwn(DEFAULTS, name)) tell("warn", `unknown option ${name}; known are ${Object.keys(DEFAULTS).join(", ")}`)
-    else if (fits(name, option)) found[name] = option
+    const known = Object.hasOwn(DEFAULTS, name)
+    if (known && fits(name, option)) found[name] = option
+    else if (!known) tell("warn", `unknown option ${name}; known are ${Object.keys(DEFAULTS).join(", ")}`)
     else tell("warn", `option ${name}: ${describe(value)} cannot be meant; ${describe(DEFAULTS[name])} counts`)
   }
   return found
@@ -94,8 +95,9 @@ const MARKER = "ocblob/1 "
 const MARKER_BASE64 = "b2NibG9iLzEg"
 const PLACEHOLDER_BYTES_MAX = 8192
 const REF_CHARS_MAX = Math.ceil(PLACEHOLDER_BYTES_MAX / 3) * 4
-const HEADER_CHARS_MAX = 1024
+const HEADER_BYTES_MAX = 1024
 const HEADER = /^[^"\\,\x00-\x1f]*;base64$/i
+const BLANKS = /^([^\S\ufeff]|\x85)+|([^\S\ufeff]|\x85)+$/g // what Python strips
 const LINE = /ocblob\/1 ([0-9a-f]{64}) (0|[1-9][0-9]{0,15})((?: [a-z][a-z0-9_-]*=[!-~]*)*)\n/y
 
 const ALIASES = {
@@ -126,14 +128,14 @@ function cutDataUrl(url) {
   if (typeof url !== "string" || !url.startsWith("data:")) return null
   const comma = url.indexOf(",", 5)
   const header = url.slice(5, comma)
-  if (comma < 0 || header.length > HEADER_CHARS_MAX || !HEADER.test(header)) return null
-  const declared = header.split(";", 1)[0].trim().toLowerCase() || "text/plain"
+  if (comma < 0 || Buffer.byteLength(header) > HEADER_BYTES_MAX || !HEADER.test(header)) return null
+  const declared = header.split(";", 1)[0].replace(BLANKS, "").toLowerCase() || "text/plain"
   return { header, payload: url.slice(comma + 1), mime: ALIASES[declared] ?? declared }
 }
 
 /** The ref `{ digest, size, header }` that a data URL is, or null. */
 function parseRef(url) {
-  if (typeof url !== "string" || url.length > REF_CHARS_MAX + HEADER_CHARS_MAX + 6) return null
+  if (typeof url !== "string" || url.length > REF_CHARS_MAX + HEADER_BYTES_MAX + 6) return null
   const cut = cutDataUrl(url)
   if (!cut || cut.payload.length > REF_CHARS_MAX || !cut.payload.includes(MARKER_BASE64)) return null
   const data = decodeExactly(cut.payload)
@@ -526,9 +528,9 @@ class Ingest {
 function imageSize(data) {
   try {
     if (data.readUInt32BE(0) === 0x89504e47) return pngSize(data)
-    if (data.toString("latin1", 0, 4) === "GIF8") return data.at(-1) === 0x3b ? [data.readUInt16LE(6), data.readUInt16LE(8)] : null
-    if (data.readUInt16BE(0) === 0xffd8) return data.readUInt16BE(data.length - 2) === 0xffd9 ? jpegSize(data) : null
-    if (data.toString("latin1", 8, 12) === "WEBP") return data.readUInt32LE(4) + 8 <= data.length ? webpSize(data) : null
+    if (data.toString("latin1", 0, 4) === "GIF8" && data.at(-1) === 0x3b) return [data.readUInt16LE(6), data.readUInt16LE(8)]
+    if (data.readUInt16BE(0) === 0xffd8 && data.readUInt16BE(data.length - 2) === 0xffd9) return jpegSize(data)
+    if (data.toString("latin1", 8, 12) === "WEBP" && data.readUInt32LE(4) + 8 <= data.length) return webpSize(data)
   } catch {
     // It ends where something should stand.
   }
