@@ -443,15 +443,15 @@ const MCP_BYTES_MAX = 10_485_760 // OpenCode leaves larger resources out: it mus
 class Ingest {
   #options
   #command
-  #database
+  #databases
   #tell
   #puts = limiter(PUTS_AT_ONCE)
   resize = RESIZE
 
-  constructor(options, command, database, tell) {
+  constructor(options, command, databases, tell) {
     this.#options = options
     this.#command = command
-    this.#database = database
+    this.#databases = databases
     this.#tell = tell
   }
 
@@ -499,12 +499,14 @@ class Ingest {
   }
 
   async #put(cut, data) {
-    const database = this.#database()
-    if (!database) throw new Error("OpenCode's database was not found")
     const type = cut.header.split(";", 1)[0].trim() || "text/plain"
-    const line = this.#command.line("put", "-", "--json", "--mime", type, "--db", database)
-    const said = await this.#command.run(line, { input: data, timeoutMs: PUT_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX })
-    const printed = JSON.parse(said)
+    let printed
+    for (const database of this.#databases()) {
+      const line = this.#command.line("put", "-", "--json", "--mime", type, "--db", database)
+      const said = await this.#command.run(line, { input: data, timeoutMs: PUT_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX })
+      printed = JSON.parse(said)
+    }
+    if (!printed) throw new Error("OpenCode's database was not found")
     const payload = cutDataUrl(printed.url)?.payload
     const url = `data:${cut.header},${payload}`
     const ref = payload && payload.length < cut.payload.length ? parseRef(url) : null
@@ -629,7 +631,7 @@ class Rescan {
       child.on("exit", (code, signal) => this.#ended(code ?? signal, turn))
       if (child.pid) {
         turn.holds(child.pid)
-        lower(child.pid)
+        attempt(() => os.setPriority(child.pid, 10)) // a courtesy
       }
       child.unref()
       this.#sessions.clear()
@@ -692,16 +694,9 @@ class Turn {
 
   /** What the last pass had to say. */
   said() {
-    try {
-      return fs.readFileSync(this.log, "utf8").slice(-STDERR_CHARS_MAX).trim()
-    } catch {
-      return ""
-    }
+    return attempt(() => fs.readFileSync(this.log, "utf8"), "").slice(-STDERR_CHARS_MAX).trim()
   }
 }
-
-/** Negative for a file of the future: a clock was set back; a long time for one that is not there. */
-const ageMs = (file) => Date.now() - (fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)
 
 function isAlive(pid) {
   if (!Number.isInteger(pid) || pid <= 0) return false
@@ -713,16 +708,21 @@ function isAlive(pid) {
   }
 }
 
-function lower(pid) {
+
+// ---- files and places ----------------------------------------------------------------------------------------------
+
+const attempt = (read, otherwise) => {
   try {
-    os.setPriority(pid, 10)
+    return read()
   } catch {
-    // It is only a courtesy.
+    return otherwise
   }
 }
 
-// ---- places ---------------------------------------------------------------------------------------------------------
+/** Since a file was written. Negative if a clock was set back; a long time if it is not there. */
+const ageMs = (file) => Date.now() - (fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)
 
+const DATABASE_NAME = /^opencode(-[A-Za-z0-9._-]+)?\.db$/
 const stateDirectory = () => process.env.XDG_STATE_HOME || path.join(os.homedir(), ".local", "state")
 const dataDirectory = () => process.env.XDG_DATA_HOME || path.join(os.homedir(), ".local", "share")
 
@@ -741,22 +741,26 @@ function defaultStore() {
   return path.join(dataDirectory(), "ocblob", "store")
 }
 
-/** The database that this very host writes to: what is put for it must be registered as its own.
+/** The databases that this very host may write to: what is put for it must be registered as its own.
  *
- * Its environment tells; where several channels have databases side by side, the one that was written last. */
-function ownDatabase(options) {
+ * Its environment tells. Where several channels have databases side by side, what it has open (Linux); elsewhere all of
+ * them count, the one that was written last first. */
+function ownDatabases(options) {
   const directory = path.join(dataDirectory(), "opencode")
-  if (process.env.OPENCODE_DB) return path.resolve(directory, process.env.OPENCODE_DB)
-  const written = (name) =>
-    Math.max(...[name, `${name}-wal`].map((file) => fs.statSync(path.join(directory, file), { throwIfNoEntry: false })?.mtimeMs ?? 0))
-  try {
-    const names = fs.readdirSync(directory).filter((name) => /^opencode(-[A-Za-z0-9._-]+)?\.db$/.test(name))
-    const newest = names.map((name) => [written(name), name]).sort((one, other) => other[0] - one[0])[0]
-    if (newest) return path.join(directory, newest[1])
-  } catch {
-    // No such directory: the option has to tell.
-  }
-  return options.db
+  if (process.env.OPENCODE_DB) return [path.resolve(directory, process.env.OPENCODE_DB)]
+  const names = attempt(() => fs.readdirSync(directory), []).filter((name) => DATABASE_NAME.test(name))
+  const rest = (file) => Math.min(ageMs(file), ageMs(`${file}-wal`))
+  const found = names.map((name) => path.join(directory, name)).sort((one, other) => rest(one) - rest(other))
+  if (found.length === 0 && options.db) return [options.db]
+  const open = found.length > 1 ? openFiles() : new Set()
+  const own = found.filter((file) => open.has(attempt(() => fs.realpathSync(file))))
+  return own.length > 0 ? own : found
+}
+
+/** What this process has open, as far as the system tells. */
+function openFiles() {
+  const files = attempt(() => fs.readdirSync("/proc/self/fd"), [])
+  return new Set(files.map((file) => attempt(() => fs.readlinkSync(`/proc/self/fd/${file}`), "")))
 }
 
 // ---- the plugin -----------------------------------------------------------------------------------------------------
@@ -787,9 +791,10 @@ export default async function ocblob(host, given) {
   }
   const options = settings(given, tell)
   const command = new Command(options)
-  const database = () => ownDatabase(options)
+  const databases = () => ownDatabases(options)
+  const database = () => databases()[0]
   const blobs = new Blobs(objectsDirectory(options), command, options.cacheMB * MIB)
-  const ingest = new Ingest(options, command, database, tell)
+  const ingest = new Ingest(options, command, databases, tell)
   const rescan = new Rescan(options, command, database, tell)
   let looked = false
 
