@@ -530,7 +530,7 @@ class Ingest {
 function imageSize(data) {
   try {
     if (data.readUInt32BE(0) === 0x89504e47) return pngSize(data)
-    if (data.toString("latin1", 0, 4) === "GIF8" && data.at(-1) === 0x3b) return [data.readUInt16LE(6), data.readUInt16LE(8)]
+    if (data.toString("latin1", 0, 4) === "GIF8" && data.at(-1) === 0x3b) return gifSize(data)
     if (data.readUInt16BE(0) === 0xffd8 && data.readUInt16BE(data.length - 2) === 0xffd9) return jpegSize(data)
     if (data.toString("latin1", 8, 12) === "WEBP" && data.readUInt32LE(4) + 8 <= data.length) return webpSize(data)
   } catch {
@@ -538,6 +538,8 @@ function imageSize(data) {
   }
   return null
 }
+
+const gifSize = (data) => [data.readUInt16LE(6), data.readUInt16LE(8)]
 
 function pngSize(data) {
   for (let at = 8; ; ) {
@@ -720,7 +722,7 @@ const attempt = (read, otherwise) => {
 }
 
 /** Since a file was written. Negative if a clock was set back; a long time if it is not there. */
-const ageMs = (file) => Date.now() - (fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)
+const ageMs = (file) => Date.now() - attempt(() => fs.statSync(file).mtimeMs, 0)
 
 const DATABASE_NAME = /^opencode(-[A-Za-z0-9._-]+)?\.db$/
 const stateDirectory = () => process.env.XDG_STATE_HOME || path.join(os.homedir(), ".local", "state")
