@@ -576,7 +576,9 @@ def test_the_plugin_is_seen_where_opencode_loads_it(cli: Cli, own: Path, place: 
     """With the plugin in a plugin directory or named in the configuration, the offload goes on."""
     path = cli.root / "config" / "opencode" / place
     path.parent.mkdir(parents=True)
-    path.write_text('{"plugin": ["file:///opt/ocblob.js"]}')
+    script = cli.root / "ocblob.js"
+    script.touch()
+    path.write_text(json.dumps({"plugin": [script.as_uri()]}))
 
     assert 0 == cli.run("offload").code
     assert 12 == len(refs(own))

@@ -45,7 +45,7 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
         )
     ),
     (VERBS, frozenset({"sessions"})),
-    (CONFIG, frozenset({"config", "deletions", "passes", "report", "status", "stores"})),
+    (CONFIG, frozenset({"config", "deletions", "passes", "plugins", "report", "status", "stores"})),
     (8, frozenset({"cli"})),
     (TOP, frozenset({"__init__", "__main__"})),
 )

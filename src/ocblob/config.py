@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocblob.backends import shown_url
+from ocblob.backends import is_secret, local_path, refuse_secrets, shown_url
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.hosts import opencode
@@ -20,6 +20,7 @@ DATABASE_VARIABLE = "OCBLOB_DB"
 STORE_VARIABLE = "OCBLOB_STORE"
 CACHE_VARIABLE = "OCBLOB_CACHE_SIZE"
 CONFIG_VARIABLE = "OCBLOB_CONFIG"
+STATE_VARIABLE = "XDG_STATE_HOME"
 S3_VARIABLES = "OCBLOB_S3_"
 """`OCBLOB_S3_ENDPOINT_URL` is the option `endpoint_url` of `s3://` URLs."""
 _KEYS = ("store", "cache_size")
@@ -146,7 +147,7 @@ def _text(value: object, path: Path, key: str) -> str:
 
 def _state_directory(environment: Mapping[str, str]) -> Path:
     """What belongs to this machine and can be made anew."""
-    if named := environment.get("XDG_STATE_HOME"):
+    if named := environment.get(STATE_VARIABLE):
         return Path(named) / "ocblob"
     if os.name == "nt" or sys.platform == "darwin":
         import platformdirs  # noqa: PLC0415 - as above
@@ -188,3 +189,62 @@ def prompt_history_places(environment: Mapping[str, str] = os.environ) -> list[P
 def plugin_installed(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the host app resolves refs by our plugin."""
     return opencode.plugin_installed(environment, Path.home())
+
+
+def plugin_site(project: Path | None = None, environment: Mapping[str, str] = os.environ) -> opencode.Site:
+    """Where the host app's plugin is installed or would be: for the user, or for one project."""
+    if project is None:
+        return opencode.user_site(environment, Path.home())
+    return opencode.project_site(project, environment, Path.home())
+
+
+def stray_plugins(environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """Copies of the plugin that the host app loads without options."""
+    return opencode.auto_loaded(environment, Path.home())
+
+
+def plugins_are_off(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the host app, started from here, would load no plugin at all."""
+    return environment.get("OPENCODE_PURE", "").lower() in {"1", "true"}
+
+
+def plugin_database(option: str | None, environment: Mapping[str, str] = os.environ) -> Place:
+    """The database of the plugin: as of a command, or the one that the host app will make at its first start."""
+    if named_database(option, environment) or opencode.database_candidates(environment, Path.home()):
+        return database_place(option, environment)
+    return Place(str(opencode.default_database(environment, Path.home())), "default")
+
+
+def passed_on(place: StorePlace, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that a command needs where another environment is, as in a desktop app. Never a secret.
+
+    Raises `UsageError` for a value with a password in it, which would be kept.
+    """
+    path, settings = config_file(environment)
+    found = {CONFIG_VARIABLE: str(path.absolute())} if settings else {}
+    for name, value in environment.items():
+        if name.startswith(S3_VARIABLES) and not is_secret(name):
+            refuse_secrets(value)
+            found[name] = value
+    if local_path(place.url) is None:
+        # The tier must be the same one there.
+        if state := environment.get(STATE_VARIABLE):
+            found[STATE_VARIABLE] = state
+        if place.tier.cache_bytes != CACHE_BYTES:
+            found[CACHE_VARIABLE] = str(place.tier.cache_bytes)
+    return dict(sorted(found.items()))
+
+
+def with_variables(more: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+    """The environment of a command that the plugin starts."""
+    return {**environment, **more}
+
+
+def host_server(url: str, environment: Mapping[str, str] = os.environ) -> opencode.Server:
+    """A running server of the host app. Raises `UsageError` for what is no URL of one."""
+    return opencode.Server.at(url, environment)
+
+
+def is_users_server(server: opencode.Server, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a server runs with this user's configuration. Raises `HostError`."""
+    return server.is_of(environment, Path.home())

@@ -16,6 +16,7 @@ OcblobError
 ├── BackendError                a place for bytes fails
 │   ├── ObjectNotFoundError     the key is not there
 │   └── StoreUnavailableError   it may be there: no answer, no permission, a broken device
+├── HostError                   the running host app does not answer, or not as it should
 └── DatabaseError
     ├── DatabaseUnsupportedError  refused before anything was touched
     ├── DatabaseLockedError       somebody else holds it (exit 11)
@@ -97,6 +98,10 @@ class ObjectNotFoundError(BackendError):
 
 class StoreUnavailableError(BackendError):
     """The object may well be there, but nobody can say so now."""
+
+
+class HostError(OcblobError):
+    """The running host app does not answer, or not as it should."""
 
 
 class DatabaseError(OcblobError):

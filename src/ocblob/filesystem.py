@@ -108,12 +108,17 @@ def create_private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, flags, PRIVATE_FILE_MODE), "w+b")
 
 
-def write_durable(path: Path, data: bytes) -> None:
-    """Replace a small file as a whole: after a power cut it holds the old bytes or the new ones."""
+def write_durable(path: Path, data: bytes, *, like: Path | None = None) -> None:
+    """Replace a small file as a whole: after a power cut it holds the old bytes or the new ones.
+
+    Only its owner can read it, or who may read `like`.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), PRIVATE_FILE_MODE)
         with os.fdopen(fd, "wb") as file:
+            if like is not None:
+                copy_mode_and_owner(like, beside)
             file.write(data)
             file.flush()
             fsync_fd(file.fileno())

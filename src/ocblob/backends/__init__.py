@@ -81,6 +81,11 @@ def refuse_secrets(url: str) -> None:
         )
 
 
+def is_secret(name: str) -> bool:
+    """Whether an option of this name looks like a secret."""
+    return re.search(_TELLTALE, name, re.IGNORECASE) is not None
+
+
 def shown_url(url: str) -> str:
     """A URL for messages: without a password, and without the values of options that look like secrets."""
     if not _SCHEME.match(url):

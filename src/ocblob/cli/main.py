@@ -40,6 +40,7 @@ COMMANDS: Final = (
     "prune",
     "vacuum",
     "store",
+    "plugin",
 )
 """In the order of the help; each is imported when it is asked for."""
 

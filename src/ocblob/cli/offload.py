@@ -73,6 +73,8 @@ def command(
     run again; `ocblob restore` puts everything back, byte for byte.
     """
     place = config.database_place(db)
+    if not (no_plugin or dry_run):
+        _offer_plugin(place, store_place, quiet=quiet)
     when: VacuumWhen = "always" if vacuum else "never"
     with progress_bar("offload", quiet=quiet or as_json) as progress:
         done = offload_pass(
@@ -106,6 +108,20 @@ def command(
         if done.vacuum_skipped:
             click.echo(f"  not vacuumed: {done.vacuum_skipped}", err=True)
         ctx.exit(EXIT_INCOMPLETE)
+
+
+def _offer_plugin(place: config.Place, store_place: config.StorePlace, *, quiet: bool) -> None:
+    """Install the plugin where it is missing, if a terminal says yes; who is not asked is stopped by the pass.
+
+    Raises `UsageError` if a running OpenCode does not have it yet: it would show placeholders.
+    """
+    if config.plugin_installed() or not config.is_hosts_own(config.database_path(place)):
+        return
+    if not asker(yes=False)("OpenCode needs a plugin to give the model what moves out; install it?"):
+        return
+    from ocblob.cli.plugin import install_for_offload  # noqa: PLC0415 - only who has no plugin needs it
+
+    install_for_offload(place, store_place, say=sayer(quiet=quiet))
 
 
 def _print(place: config.Place, done: OffloadPass, *, dry_run: bool) -> None:

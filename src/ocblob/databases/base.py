@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
-from ocblob.cells import Column, Scope
+from ocblob.cells import Column, Scope, SessionTable
 
 READ_BYTES = 256 * 1024
 """A cell is read in pieces of this size."""
@@ -126,6 +126,9 @@ class Database(Protocol):
 
     def find(self, column: Column, key: str) -> Cell | None:
         """The cell of the row with this key, as `row_names` gives it."""
+
+    def session_times(self, sessions: SessionTable) -> dict[str, int]:
+        """When each session was active last, epoch milliseconds."""
 
     def table_sizes(self) -> dict[str, tuple[int, int]]:
         """Rows and bytes of content of every table; no cell is read."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from ocblob.cells import Column, Scope
+from ocblob.cells import Column, Scope, SessionTable
 from ocblob.databases.base import Cell, Edit, EditResult
 from ocblob.databases.sqlite.connection import Reading, check_encoding, check_file, connect, quote
 from ocblob.databases.sqlite.reading import SQLiteCells
@@ -140,6 +140,12 @@ class SQLiteDatabase:
     def reads_beside_writes(self) -> bool:
         """See `Database`: in WAL mode they do; elsewhere a commit waits until every reader has gone."""
         return self._wal
+
+    def session_times(self, sessions: SessionTable) -> dict[str, int]:
+        """See `Database`."""
+        names = f"{quote(sessions.id)}, {quote(sessions.updated)}"
+        rows = self._rows(f"SELECT {names} FROM {quote(sessions.table)}")
+        return {str(session): when for session, when in rows if isinstance(when, int)}
 
     def table_sizes(self) -> dict[str, tuple[int, int]]:
         """See `Database`."""

@@ -3,13 +3,17 @@
 It follows the XDG variables on Linux, macOS and Windows alike.
 """
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from ocblob.errors import UsageError
+from ocblob.hosts.opencode.configuration import PLUGIN_FILE, entries
+
 _DATABASE_NAME = re.compile(r"opencode(-[A-Za-z0-9._-]+)?\.db")
-_PLUGIN_FILE: Final = "ocblob.js"
+_CONFIG_FILES: Final = ("opencode.json", "opencode.jsonc")
 _PROMPT_FILES: Final = ("prompt-history.jsonl", "prompt-stash.jsonl")
 
 
@@ -24,6 +28,13 @@ def database_candidates(environment: Mapping[str, str], home: Path) -> list[Path
     found = [path for path in directory.iterdir() if _DATABASE_NAME.fullmatch(path.name) and path.is_file()]
     # Channel builds have databases of their own; the released one is what most people mean.
     return sorted(found, key=lambda path: (path.name != "opencode.db", -path.stat().st_mtime))
+
+
+def default_database(environment: Mapping[str, str], home: Path) -> Path:
+    """The database that OpenCode will make when it runs for the first time."""
+    return _directory(environment, home, "XDG_DATA_HOME", ".local/share") / (
+        environment.get("OPENCODE_DB") or "opencode.db"
+    )
 
 
 def is_own_database(path: Path, environment: Mapping[str, str], home: Path) -> bool:
@@ -56,12 +67,54 @@ def _is_missing(path: Path) -> bool:
 
 
 def plugin_installed(environment: Mapping[str, str], home: Path) -> bool:
-    """Whether OpenCode's own configuration loads our plugin."""
-    directory = _directory(environment, home, "XDG_CONFIG_HOME", ".config")
-    if any((directory / name / _PLUGIN_FILE).is_file() for name in ("plugin", "plugins")):
-        return True
-    configs = (directory / name for name in ("opencode.json", "opencode.jsonc"))
-    return any(_PLUGIN_FILE in config.read_text("utf-8", "replace") for config in configs if config.is_file())
+    """Whether OpenCode's own configuration loads our plugin in every project, and its file is there."""
+    return any(
+        path.is_file() for path in (*auto_loaded(environment, home), *configured(config_files(environment, home)))
+    )
+
+
+def config_directory(environment: Mapping[str, str], home: Path) -> Path:
+    """The user's configuration directory."""
+    return _directory(environment, home, "XDG_CONFIG_HOME", ".config")
+
+
+def config_directories(environment: Mapping[str, str], home: Path) -> list[Path]:
+    """The directories that OpenCode looks into in every project, and keeps packages of npm in. Some may be missing."""
+    named = environment.get("OPENCODE_CONFIG_DIR")
+    return [config_directory(environment, home), home / ".opencode", *([Path(named)] if named else [])]
+
+
+def config_files(environment: Mapping[str, str], home: Path) -> list[Path]:
+    """The files that OpenCode merges in every project, in its order: the last one wins. Some may be missing."""
+    user, *others = config_directories(environment, home)
+    named = environment.get("OPENCODE_CONFIG")
+    return [
+        *(user / name for name in ("config.json", *_CONFIG_FILES)),
+        *([Path(named)] if named else []),
+        *(directory / name for directory in others for name in _CONFIG_FILES),
+    ]
+
+
+def project_files(project: Path) -> list[Path]:
+    """The files that OpenCode merges in a project's directory, in its order."""
+    return [directory / name for directory in (project, project / ".opencode") for name in _CONFIG_FILES]
+
+
+def auto_loaded(environment: Mapping[str, str], home: Path) -> list[Path]:
+    """Copies of our plugin where OpenCode loads every file, without options."""
+    return [
+        path
+        for directory in config_directories(environment, home)
+        for name in ("plugin", "plugins")
+        if (path := directory / name / PLUGIN_FILE).is_file()
+    ]
+
+
+def configured(files: Iterable[Path]) -> Iterator[Path]:
+    """The plugin files that entries of these files name. A file that OpenCode cannot read loads nothing."""
+    for file in files:
+        with contextlib.suppress(OSError, ValueError, UsageError):
+            yield from (entry.path for entry in entries(file.read_bytes().decode("utf-8"), file.parent))
 
 
 def _directory(environment: Mapping[str, str], home: Path, variable: str, default: str) -> Path:
