@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 TITLE_PROMPT = "You are a title generator."
 """How OpenCode begins the system message of the side request that names a session."""
@@ -98,7 +99,7 @@ class MockModel:
         with self._lock:
             self._answers.extend(answers)
 
-    def take(self, stream: BinaryIO, size: int) -> Answer:
+    def take(self, stream: BufferedIOBase, size: int) -> Answer:
         """Read a request body of `size` bytes and take its answer."""
         return self.receive(stream.read(size))
 
