@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ocblob.errors import CellError, ClaimLostError
-from ocblob.filesystem import create_private, sole_replacer
+from ocblob.filesystem import create_private, is_written, sole_replacer
 from ocblob.prompts.lines import Line, PromptFile
 from ocblob.prompts.report import PromptReport
 from ocblob.replacing import Replaced, content_of, name_for_new, replace, tidy
@@ -94,7 +94,8 @@ def _attempt(path: Path, edit: Edit, ready: Callable[[], None]) -> Replaced | No
         edit(source, draft)
         draft.finish()
         if not draft.lines:
-            return None
+            # A host that writes it anew has cut it short first: nothing to do in there is no answer.
+            return Replaced.CHANGED if is_written(path, name=path.name) or content_of(path) != was else None
         ready()
         return replace(path, new, was)
 
