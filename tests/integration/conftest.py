@@ -1,6 +1,7 @@
 """Fixtures around the real OpenCode and a real S3 server. In CI a missing binary is a failure, elsewhere it skips."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from mock_model import MockModel
 from opencode import OpenCode, Template, attachments_session, isolated_environment
+from plugin_process import Runtime
 from seaweedfs import SeaweedFS, find_weed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the helpers beside the unit tests
@@ -39,6 +41,19 @@ def opencode_binary() -> Path:
     if binary is None:
         pytest.fail(f"npm brought no OpenCode {OPENCODE_VERSION} that runs here: {words}")
     return binary
+
+
+@pytest.fixture(params=["bun", "node"])
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    """What runs the plugin's JavaScript without OpenCode: the Bun that is inside of it, and Node where there is one."""
+    if request.param == "bun":
+        binary = request.getfixturevalue("opencode_binary")
+        return Runtime("bun", (str(binary), "run"), {"BUN_BE_BUN": "1"}, reads_objects=True)
+    node = os.environ.get("OCBLOB_TEST_NODE") or shutil.which("node")
+    if node is None:
+        pytest.skip("no Node; OCBLOB_TEST_NODE may name one")
+    knows = subprocess.run([node, "-p", "typeof zlib.zstdDecompressSync"], capture_output=True, text=True, check=True)
+    return Runtime("node", (node,), {}, reads_objects=knows.stdout.strip() == "function")
 
 
 @pytest.fixture
