@@ -18,7 +18,7 @@ import apsw
 
 from crash_record import Work, acknowledge
 from crash_states import State
-from ocblob import BlobStore, Resolver, find_refs
+from ocblob import BlobStore, Resolver, find_refs, replacing
 from ocblob.cells import Column, Scope
 from ocblob.config import StorePlace
 from ocblob.databases.sqlite import SQLiteDatabase
@@ -28,11 +28,12 @@ from ocblob.digest import digest_of
 from ocblob.errors import BlobExpiredError, OcblobError
 from ocblob.evict import Limits
 from ocblob.offload import offload
+from ocblob.prompts import offload_prompts, restore_prompts
 from ocblob.restore import restore
 from ocblob.store.places import LocalTier
 from ocblob.sync import sync
 from processes import TIMEOUT_S, spawn
-from samples import Value, flip, make_opencode, object_path, opened, payload
+from samples import Value, cell, flip, make_opencode, object_path, opened, payload
 
 COLUMNS: Final = (Column("part", "data"), Column("event", "data"))
 GRACE_S: Final = 86400.0
@@ -41,6 +42,7 @@ PAYLOAD_BYTES: Final = 6000
 BLOBS: Final = (payload(5000, "one"), payload(3000, "two"))
 DIGESTS: Final = tuple(digest_of(payload(PAYLOAD_BYTES, (0, part))) for part in range(3))
 SMALL_BATCH_CELLS: Final = 2
+PROMPTS: Final = "".join(f"{cell(payload(PAYLOAD_BYTES, (0, part)))}\n" for part in range(2)).encode()
 
 Rows = dict[str, list[tuple[Value, ...]]]
 
@@ -141,6 +143,15 @@ def copy_and_evict(root: Path) -> None:
     acknowledge(root, "evicted")
 
 
+def move_prompts(root: Path) -> None:
+    """The payloads of a prompt history out of it, and back."""
+    with _store(root) as store:
+        assert offload_prompts([_history(root)], store, min_chars=MIN_CHARS).payloads
+        acknowledge(root, "prompts-out")
+        assert restore_prompts([_history(root)], store).complete
+        acknowledge(root, "prompts-back")
+
+
 # --- what lies there before
 
 
@@ -230,6 +241,13 @@ def unread_for_days(root: Path) -> None:
     """A database whose payloads are in the store."""
     with days_ago(3):
         offloaded(root)
+
+
+def prompts_and_store(root: Path) -> None:
+    """A host's history, and a store that is in use."""
+    store_with_a_blob(root)
+    _history(root).parent.mkdir()
+    _history(root).write_bytes(PROMPTS)
 
 
 @contextlib.contextmanager
@@ -364,6 +382,27 @@ def vacuum_trouble(root: Path, state: State, original: Rows) -> list[str]:
     return found + rows_trouble(root, state, original)
 
 
+def prompts_trouble(root: Path, state: State, _original: Rows) -> list[str]:
+    """The history is what it was, itself or by the blobs it names; what was told holds; the next pass tidies up."""
+    text, found = _history(root).read_bytes(), list[str]()
+    if _resolved_lines(root, text) != PROMPTS:
+        found.append("the history is not what it was")
+    if "prompts-back" in state.told and text != PROMPTS:
+        found.append("restore was acknowledged, and refs are there")
+    if "prompts-out" in state.told and "prompts-back" not in state.told:
+        found += [
+            f"blob {digest} is gone" for digest in DIGESTS[:2] if not object_path(root / "store", digest).exists()
+        ]
+    with _store(root) as store:
+        found += catalog_trouble(root, store)
+        # Nobody writes to it here: there is nothing to linger for.
+        with mock.patch.object(replacing, "LINGER_S", 0.0):
+            back = restore_prompts([_history(root)], store)
+    found += [f"the next restore: {back.problems}"] if not back.complete else []
+    found += [f"{left.name} is left" for left in _history(root).parent.iterdir() if left != _history(root)]
+    return found if _history(root).read_bytes() == PROMPTS else [*found, "the next restore gives another history"]
+
+
 def catalog_trouble(root: Path, store: BlobStore) -> list[str]:
     """Whether the catalog is whole, and behind the objects or level with them."""
     live = (row for row in store.catalog.blobs() if row.state.name == "LIVE" and row.held)
@@ -411,6 +450,7 @@ SCENES: Final = (
     Scene("prune: delete and revive", in_the_trash_and_named, prune, rows_trouble),
     Scene("evict: expire", unread_for_days, expire, expired_trouble),
     Scene("evict to a copy", unread_for_days, copy_and_evict, copied_trouble),
+    Scene("prompts out and back", prompts_and_store, move_prompts, prompts_trouble),
     Scene("vacuum by swap", with_free_pages, vacuum, vacuum_trouble),
 )
 
@@ -445,6 +485,15 @@ def _leave_a_wal(path: Path) -> None:
 
 def _place(root: Path) -> StorePlace:
     return StorePlace(str(root / "store"), "--store", LocalTier(root / "state"), {})
+
+
+def _history(root: Path) -> Path:
+    return root / "state" / "prompt-history.jsonl"
+
+
+def _resolved_lines(root: Path, text: bytes) -> bytes:
+    with Resolver(root / "store") as resolver:
+        return b"".join(resolver.rehydrate(line) for line in text.splitlines(keepends=True))
 
 
 def _store(root: Path) -> BlobStore:

@@ -109,6 +109,7 @@ def put_off(late: Callable[[Operation], bool], until: Callable[[Operation], bool
 
 BATCHES, NEW_PUT, VACUUM = "offload in batches", "put into a new store", "vacuum by swap"
 DEDUPE, REPAIR = "dedupe hit on another writer's object", "repair of damaged objects"
+PROMPTS = "prompts out and back"
 EXPIRE, CONDEMN, COPY = "evict: expire", "prune: condemn", "evict to a copy"
 ROWS = is_of("opencode.db")
 STEPS = (
@@ -150,7 +151,10 @@ STEPS = (
     fsync_step("fsync of what is in a copy", COPY, "copy"),
     fsync_step("fsync of a copy's declaration", COPY, "store/copies/.*.json.*.*"),
     fsync_step("fsync of a copy's declaration's name", COPY, "store/copies"),
+    fsync_step("fsync of a new prompt file", PROMPTS, "state/.prompt-history.jsonl.*.ocblob-new"),
+    fsync_step("fsync of a new prompt file's name", PROMPTS, "state"),
     # The same steps in another order.
+    Step("blobs before the prompts that name them", PROMPTS, put_off(is_of("store/objects"), told("prompts-out"))),
     Step("tombstones before the objects go", EXPIRE, put_off(is_of("store/tombstones"), is_of("store/trash"))),
     Step("a copy's objects before the local ones go", COPY, put_off(is_of("copy/objects/"), is_of("store/objects"))),
     Step("registered before its rows", BATCHES, put_off(is_of("store/databases"), ROWS)),
