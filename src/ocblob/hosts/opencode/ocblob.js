@@ -287,8 +287,9 @@ function output(words, { input, timeoutMs, bytesMax, env, accepted = [0] }) {
     child.stderr.on("data", (chunk) => (said = (said + chunk).slice(-STDERR_CHARS_MAX)))
     child.on("close", (code, signal) => {
       clearTimeout(timer)
-      if (accepted.includes(code)) resolve(Buffer.concat(out))
-      else reject(new Error(lastError(said) || `${words[0]} gave ${code ?? signal}`))
+      if (accepted.includes(code)) return resolve(Buffer.concat(out))
+      const error = new Error(lastError(said) || `${words[0]} gave ${code ?? signal}`)
+      reject(Object.assign(error, { begun: out.length > 0 }))
     })
     child.stdin.end(input)
   })
@@ -356,7 +357,11 @@ class Blobs {
     if (local) return local.toString("base64")
     // Not here, or not as it was written: ocblob looks everywhere, verifies, and repairs.
     const line = this.#command.line("cat", ref.digest)
-    const data = await this.#command.run(line, { timeoutMs: CAT_TIMEOUT_MS, bytesMax: ref.size })
+    const ask = () => this.#command.run(line, { timeoutMs: CAT_TIMEOUT_MS, bytesMax: ref.size })
+    const data = await ask().catch((error) => {
+      if (!error.begun) throw error
+      return ask() // what was found to be damaged midway has been put aside
+    })
     if (data.length !== ref.size) throw new Error(`the blob has ${data.length} bytes, the reference says ${ref.size}`)
     return data.toString("base64")
   }
