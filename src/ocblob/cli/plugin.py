@@ -36,7 +36,7 @@ _project_option = click.option(
     "--project",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The configuration of this project, instead of the user's.",
+    help="The configuration of this project.",
 )
 
 
@@ -105,6 +105,7 @@ def install_command(
 @_project_option
 @click.option("--restore", is_flag=True, help="Put attachments back into the database first.")
 @click.option("--keep-refs", is_flag=True, help="Remove it although OpenCode then shows placeholders.")
+@dry_run_option
 @standard_options
 @click.pass_context
 def remove_command(
@@ -115,6 +116,7 @@ def remove_command(
     project: Path | None,
     restore: bool,
     keep_refs: bool,
+    dry_run: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -131,6 +133,7 @@ def remove_command(
             config.plugin_site(project),
             restore=restore,
             keep_refs=keep_refs,
+            dry_run=dry_run,
             progress=progress,
             say=sayer(quiet=quiet),
             ask=asker(yes=False),
@@ -138,7 +141,7 @@ def remove_command(
     if as_json:
         print_json(report)
     elif not quiet:
-        _print_remove(report)
+        _print_remove(report, dry_run=dry_run)
     if report.restored is not None and not report.complete:
         problems = report.restored.report.problems
         print_problems(problems, len(problems), verbose=verbose)
@@ -162,9 +165,9 @@ def status_command(
 ) -> None:
     """Show where the plugin is installed, and try whether it would work. Exits with 3 if it would not.
 
-    Looks at the user's configuration, and at that of a project: by default the current directory.
+    Looks at the user's configuration, and at a project's only if it is named: what stands there is run.
     """
-    sites = [config.plugin_site(), config.plugin_site(project or Path.cwd())]
+    sites = [config.plugin_site(), *([config.plugin_site(project)] if project else [])]
     found = plugin_status(sites, config.plugin_database(db), store_place)
     if as_json:
         print_json(found)
@@ -207,14 +210,15 @@ def _print_install(report: InstallReport, *, dry_run: bool) -> None:
         click.echo(f"  {_TOLD[report.told]}")
 
 
-def _print_remove(report: RemoveReport) -> None:
+def _print_remove(report: RemoveReport, *, dry_run: bool) -> None:
     if report.restored is not None:
         click.echo(f"restored  {report.restored.report.refs_restored:,} attachments")
     if report.complete:
-        click.echo("removed" if report.was_installed else "the plugin was not installed")
+        done = "would remove" if dry_run else "removed"
+        click.echo(done if report.was_installed else "the plugin was not installed")
     for path in report.removed:
         click.echo(f"  {path}")
-    if report.removed:
+    if report.removed and not dry_run:
         click.echo("  an OpenCode that is running goes on with the plugin until it is restarted")
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ocblob import config
@@ -58,9 +57,8 @@ def entry_options(  # noqa: PLR0913
             say(f"the plugin keeps its store {shown_url(str(existing['store']))}; --store names another one")
     else:
         found["store"] = _store_url(store)
-        objects = _objects(store, dry_run=dry_run, say=say)
-        if objects is not None:
-            found["objects"] = str(objects)
+        if not dry_run or local_path(store.url) is not None:
+            found["objects"] = _objects(store, say=say)
     if not (existing.get("db") and database.source in {"default", "found"}):
         found["db"] = str(config.database_path(database).absolute())
     environment = existing.get("environment")
@@ -93,19 +91,17 @@ def _store_url(store: config.StorePlace) -> str:
     return store.url
 
 
-def _objects(store: config.StorePlace, *, dry_run: bool, say: Say) -> Path | None:
-    """Where objects lie on this machine, so that the plugin can read them by itself; None if that is not known."""
+def _objects(store: config.StorePlace, *, say: Say) -> str:
+    """Where objects lie on this machine, so that the plugin can read them by itself; empty if that is not known."""
     path = local_path(store.url)
     if path is not None:
-        return path.absolute() / "objects"
-    if dry_run:
-        return None
+        return str(path.absolute() / "objects")
     try:
         opened, created = create_store(store)
         with opened:
             if created:
                 say(f"created a blob store at {opened.url}")
-            return opened.local.path("objects")
+            return str(opened.local.path("objects"))
     except (BackendError, StoreError) as error:
         say(f"warning: the store cannot be reached now, so the plugin asks `ocblob cat` for every blob: {error}")
-        return None
+        return ""

@@ -25,7 +25,7 @@ class RemoveReport:
     kind: str
     was_installed: bool
     refs: int
-    """That were in the database before."""
+    """That were in the database before; not looked for where nobody asks."""
     restored: RestorePass | None = None
     removed: list[Path] = field(default_factory=list)
     """Files that were changed or went."""
@@ -41,6 +41,7 @@ def remove_plugin(  # noqa: PLR0913
     *,
     restore: bool,
     keep_refs: bool,
+    dry_run: bool,
     progress: Progress,
     say: Say,
     ask: Callable[[str], bool],
@@ -53,14 +54,14 @@ def remove_plugin(  # noqa: PLR0913
     other = _users(site)
     report = RemoveReport(site.kind, bool(found) or site.script.exists() or site.note.exists(), 0)
     # Where the user's own plugin stays, refs are resolved as before.
-    if found and not other:
+    if found and not other and not keep_refs:
         report.refs = _refs(found[-1])
-        if report.refs and _restores(report.refs, restore=restore, keep_refs=keep_refs, ask=ask):
+        if report.refs and not dry_run and (restore or _restores(report.refs, ask)):
             report.restored = _restore(found[-1], progress=progress, say=say)
             if not report.restored.complete:
                 return report
-    report.removed = remove(site, keep=config.plugin_site().packages if other else ())
-    if found and site.kind == "project":
+    report.removed = remove(site, keep=config.plugin_site().packages if other else (), dry_run=dry_run)
+    if found and not dry_run and site.kind == "project":
         _forget(site)
     return report
 
@@ -80,9 +81,7 @@ def _refs(entry: Installed) -> int:
         ) from error
 
 
-def _restores(refs: int, *, restore: bool, keep_refs: bool, ask: Callable[[str], bool]) -> bool:
-    if restore or keep_refs:
-        return restore
+def _restores(refs: int, ask: Callable[[str], bool]) -> bool:
     if ask(f"{refs} attachments are outside of the database; put them back first?"):
         return True
     if ask("Remove the plugin all the same? OpenCode then shows placeholders in place of them"):

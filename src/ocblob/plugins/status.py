@@ -72,7 +72,9 @@ def plugin_status(sites: list[Site], database: config.Place, store: config.Store
     found: list[tuple[Site, Installed]] = []
     for site in sites:
         try:
-            found += [(site, entry) for entry in installed(site)]
+            # A project's files can be the user's as well, where the project is the home directory.
+            known = {entry.file for _site, entry in found}
+            found += [(site, entry) for entry in installed(site) if entry.file not in known]
         except UsageError as error:
             status.problems.append(f"{error}; OpenCode cannot read it either")
     ours = script()
@@ -94,9 +96,11 @@ def _judge(
     problems = status.problems
     if not found:
         problems.append("the plugin is not installed; `ocblob plugin install` does it")
-    if len(found) > 1:
-        files = ", ".join(str(entry.file) for _site, entry in found)
-        problems.append(f"the plugin is loaded {len(found)} times: {files}; `ocblob plugin remove` takes one away")
+    # OpenCode loads a script once, however often it is named.
+    loaded = {entry.script: entry.file for _site, entry in found}
+    if len(loaded) > 1:
+        files = ", ".join(map(str, loaded.values()))
+        problems.append(f"the plugin is loaded {len(loaded)} times: {files}; `ocblob plugin remove` takes one away")
     problems += [f"{path} is loaded without options; remove it" for path in config.stray_plugins()]
     if config.plugins_are_off():
         problems.append("OPENCODE_PURE is set, and OpenCode loads no plugin with it")

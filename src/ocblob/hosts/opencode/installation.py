@@ -23,7 +23,7 @@ from ocblob.hosts.opencode.configuration import (
     without_entries,
 )
 from ocblob.hosts.opencode.places import config_directories, config_directory, config_files, project_files
-from ocblob.hosts.opencode.stub import Packages, packages, put_stub, remove_stub
+from ocblob.hosts.opencode.stub import Packages, is_ours, packages, put_stub, remove_stub
 
 DIRECTORY: Final = "ocblob"
 """Not `plugin/`: what lies there is loaded without options, and would be loaded twice."""
@@ -185,7 +185,7 @@ def apply_install(plan: InstallPlan) -> None:
         raise OcblobError(f"{error.filename or site.directory}: {error.strerror}") from error
 
 
-def remove(site: Site, *, keep: Collection[Path] = ()) -> list[Path]:
+def remove(site: Site, *, keep: Collection[Path] = (), dry_run: bool = False) -> list[Path]:
     """Take away our entries, the script, and what was made for it; returns what was changed or removed.
 
     A stand-in in a directory of `keep` stays. May be repeated after a crash. Raises as `apply_install` does.
@@ -196,19 +196,22 @@ def remove(site: Site, *, keep: Collection[Path] = ()) -> list[Path]:
     try:
         for file in dict.fromkeys(entry.file for entry in installed(site)):
             made: object = note.get("made") if str(file) == made_for else ""
-            _remove_entry(file, made=str(made))
+            _remove_entry(file, made=str(made), dry_run=dry_run)
             done.append(file)
         done += [
             directory / "node_modules"
             for directory in map(Path, stubs if isinstance(stubs, list) else [])
-            if directory not in keep and remove_stub(directory)
+            if directory not in keep and (is_ours(directory) if dry_run else remove_stub(directory))
         ]
         # The note last: with it a removal that was cut off can be finished.
         for path in (site.script, site.note):
             if path.exists():
-                path.unlink()
                 done.append(path)
-        with contextlib.suppress(OSError):
+                if not dry_run:
+                    path.unlink()
+        if dry_run:
+            return done
+        with contextlib.suppress(OSError):  # what others have put there stays
             site.script.parent.rmdir()
             if note.get("made_directory") is True:
                 site.directory.rmdir()
@@ -231,14 +234,14 @@ def read_text(file: Path) -> str | None:
         raise UsageError(f"{file}: {error.strerror}") from error
 
 
-def _remove_entry(file: Path, *, made: str) -> None:
-    text = read_text(file)
-    if not text:
-        return
+def _remove_entry(file: Path, *, made: str, dry_run: bool) -> None:
+    text = read_text(file) or ""
     with _naming(file):
         after = without_entries(text, file.parent, empty_array=made != "")
         bare = is_bare(after)
     _check_writable(file)
+    if dry_run:
+        return
     if bare and made == "file":
         file.resolve().unlink()
     else:

@@ -69,9 +69,10 @@ def removed(text: str, outer: Node, index: int) -> str:
     if index or text[outer.start] == "{":
         # A comment to the end of its line must not swallow what comes next.
         between = text[elements[index - 1][1] if index else outer.start + 1 : gap]
-        stays = "//" in between.rpartition("\n")[2] and not text.startswith(("\n", "\r"), behind)
+        commented = "//" in between.rpartition("\n")[2]
+        stays = commented and not text.startswith(("\n", "\r"), behind)
         cuts.append((start if stays else gap, end))
-        if len(elements) == 1:
+        if len(elements) == 1 and not commented:
             break_ = _newline(text) + _indentation(text, outer.start)
             cuts.append((behind, behind + len(break_) if text.startswith(break_, behind) else behind))
     else:
