@@ -849,9 +849,13 @@ export default async function ocblob(host, given) {
 async function lookAround(command, database, tell) {
   if (!database) return
   const line = command.line("plugin", "status", "--json", "--db", database)
-  const found = await command.run(line, { timeoutMs: STATUS_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX, accepted: [0, 3] })
-  const { problems = [], warnings = [] } = JSON.parse(found)
-  for (const problem of [...problems, ...warnings]) tell("warn", problem)
+  try {
+    const found = await command.run(line, { timeoutMs: STATUS_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX, accepted: [0, 3] })
+    const { problems = [], warnings = [] } = JSON.parse(found)
+    for (const problem of [...problems, ...warnings]) tell("warn", problem)
+  } catch (error) {
+    tell("warn", `plugin status: ${error?.message ?? error}`)
+  }
 }
 
 ocblob.version = VERSION
