@@ -137,7 +137,9 @@ def test_a_removal_leaves_nothing_of_a_first_installation(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), zip(TEXTS.values(), itertools.cycle(["opencode.json", "opencode.jsonc"]), strict=False), ids=TEXTS
+    ("text", "name"),
+    list(zip(TEXTS.values(), itertools.cycle(["opencode.json", "opencode.jsonc"]), strict=False)),
+    ids=TEXTS,
 )
 def test_every_other_byte_stays(cli: Cli, text: str, name: str) -> None:
     """The entry is all that an installation adds, a second one changes nothing, and a removal gives every byte back."""
