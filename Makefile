@@ -2,15 +2,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# One worker for each processor. Under load a test case may take any time: that profile sets no deadline.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadgroup --hypothesis-profile ci
 
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed  ## the main job on a database of 200 MB that it makes
 	$(BIN)/python benchmarks/demo.py
 
-test: $(VENV)/installed  ## every test, with branch coverage
+test: $(VENV)/installed  ## every test, with branch coverage; side by side, then those that need the machine alone
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest -m 'not alone' $(SIDE_BY_SIDE)
+	$(BIN)/python -m coverage run -m pytest -m alone
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -6,9 +6,10 @@ and `trouble` looks at one state with fresh eyes and says what is wrong.
 
 import contextlib
 import itertools
+import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -465,14 +466,28 @@ def examine(scene: Scene, root: Path, state: State, original: Rows) -> list[str]
 
 
 def lay_out(root: Path, files: dict[str, bytes | None]) -> None:
-    """Make a directory hold just this."""
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(parents=True)
+    """Make a directory hold just this. Directories that are there already stay: most states have 256 of them."""
+    root.mkdir(parents=True, exist_ok=True)
+    there = _emptied(root, files)
     for path, content in sorted(files.items()):
-        if content is None:
-            (root / path).mkdir()
-        else:
+        if content is not None:
             (root / path).write_bytes(content)
+        elif path not in there:
+            (root / path).mkdir()
+
+
+def _emptied(root: Path, kept: Container[str]) -> set[str]:
+    """Remove all files, and the directories that are not to be kept; returns those that are."""
+    top, there = len(str(root)) + 1, set[str]()
+    for name, _, files in os.walk(root, topdown=False):
+        directory, path = Path(name), name[top:]
+        for file in files:
+            (directory / file).unlink()
+        if path in kept:
+            there.add(path)
+        elif path:
+            directory.rmdir()
+    return there
 
 
 def _leave_a_wal(path: Path) -> None:

@@ -91,6 +91,18 @@ class State:
     """Not one of a large family: the first to be sampled."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What lies in one durable directory."""
+
+    directories: dict[str, None]
+    """Paths."""
+    below: tuple[tuple[str, int], ...]
+    """The same directories, each as the beginning of paths and its inode."""
+    files: tuple[tuple[str, int], ...]
+    key: bytes
+
+
 @dataclass(slots=True)
 class _Choice:
     items: tuple[Item, ...]
@@ -110,6 +122,7 @@ class Disk:
         self._random = random.Random(seed)
         self._versions: dict[int, int] = {}
         self._contents: dict[tuple[int, ...], tuple[bytes, bytes]] = {}
+        self._listings: dict[tuple[str, int], _Listing] = {}
 
     def apply(self, operation: Operation) -> None:
         """Let one operation happen."""
@@ -166,6 +179,8 @@ class Disk:
             mine = item.inode == sync.inode if not item.is_name else any(place[0] == sync.inode for place in item.names)
             if mine:
                 covered |= {item, *self._waits[item.number]}
+        if any(item.is_name for item in covered):
+            self._listings.clear()
         for item in sorted(covered, key=lambda item: item.number):
             self._pending.remove(item)
             if item.change is not None:
@@ -225,9 +240,10 @@ class Disk:
         return self._closed({*left, *must})
 
     def _state(self, choice: _Choice, told: frozenset[str], cut: int, words: str, kind: str) -> State:
-        directories = self._durable.directories
-        if any(item.is_name for item in choice.items):
-            directories = {inode: dict(names) for inode, names in directories.items()}
+        # A store has 256 directories, most of them empty and as they were: only what a choice changes is copied.
+        directories = dict(self._durable.directories)
+        for directory in {place[0] for item in choice.items for place in item.names}:
+            directories[directory] = dict(directories[directory])
         changes: dict[int, list[Item]] = {}
         for item in choice.items:
             if item.is_name:
@@ -239,16 +255,14 @@ class Disk:
         stack: list[tuple[str, int]] = [("", ROOT)]
         while stack:
             prefix, directory = stack.pop()
-            for name, inode in sorted(directories[directory].items()):
-                path = prefix + name
-                if inode in directories:
-                    files[path] = None
-                    stack.append((f"{path}/", inode))
-                    whole.update(f"{path}/\0".encode())
-                elif not name.endswith(VOLATILE):
-                    content, digest = self._content(inode, changes.get(inode, []), choice)
-                    files[path] = content
-                    whole.update(f"{path}\0".encode() + digest)
+            listing = self._listing(prefix, directory, directories[directory])
+            files.update(listing.directories)
+            stack += [place for place in listing.below if directories[place[1]]]
+            whole.update(listing.key)
+            for path, inode in listing.files:
+                content, digest = self._content(inode, changes.get(inode, []), choice)
+                files[path] = content
+                whole.update(f"{path}\0".encode() + digest)
         whole.update("\0".join(sorted(told)).encode())
         kept = {item.number for item in choice.items}
         missing = [_words(item) for item in self._pending if item.number not in kept]
@@ -263,6 +277,23 @@ class Disk:
             details.append("sizes are there, bytes are not")
         lost = ("missing: " if missing else "pending is there: ") + "; ".join(details)
         return State(files, told, cut, f"{words}; {lost}", whole.digest(), kind, choice.systematic)
+
+    def _listing(self, prefix: str, directory: int, names: dict[str, int]) -> _Listing:
+        """What lies in a directory; for one that is as it is on disk it is known already, until names are synced."""
+        unchanged = names is self._durable.directories[directory]
+        if unchanged and (known := self._listings.get((prefix, directory))) is not None:
+            return known
+        paths = sorted((prefix + name, inode) for name, inode in names.items() if not name.endswith(VOLATILE))
+        below = [(path, inode) for path, inode in paths if inode in self._durable.directories]
+        listing = _Listing(
+            directories=dict.fromkeys(path for path, _ in below),
+            below=tuple((f"{path}/", inode) for path, inode in below),
+            files=tuple((path, inode) for path, inode in paths if inode not in self._durable.directories),
+            key="".join(f"{path}/\0" for path, _ in below).encode(),
+        )
+        if unchanged:
+            self._listings[prefix, directory] = listing
+        return listing
 
     def _content(self, inode: int, items: list[Item], choice: _Choice) -> tuple[bytes, bytes]:
         pending = [item for item in self._pending if item.inode == inode and item.change] if choice.padded else []

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _here = threading.local()
 _real_time = time.time
-clock = {"ahead": 0.0}
-"""Seconds that the world is ahead of us."""
+clock = {"began": 0.0, "ahead": 0.0}
+"""When the world began, and how many seconds have passed in it: none but those that it is told."""
 
 
 class LossError(Exception):
@@ -29,7 +29,12 @@ class KilledError(BaseException):
 
 def now() -> float:
     """The simulated time."""
-    return _real_time() // 1 + clock["ahead"]
+    return clock["began"] + clock["ahead"]
+
+
+def begin_time() -> None:
+    """A world begins. If its seconds were ours, what was used last in it would depend on how fast we are."""
+    clock.update(began=_real_time() // 1, ahead=0.0)
 
 
 def point(label: str) -> None:

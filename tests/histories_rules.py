@@ -302,7 +302,8 @@ RULES: Final[dict[str, Rule]] = {
     "proof-stands": Rule(
         "a proof is looked at again in the transaction that lets the copy go",
         ((keepers.Proof, "stands", lambda *_: True),),
-        replace(WITH_COPY, pauses=0.4, weights={"drowsy": 60}),
+        replace(WITH_COPY, pauses=0.15, weights={"drowsy": 400}),
+        seed=70,
     ),
     "versions": Rule(
         "a delete and a move touch only the version that was listed",
@@ -342,7 +343,7 @@ RULES: Final[dict[str, Rule]] = {
         "each step of a deleter is a compare-and-swap of the blob's state",
         ((trash.Trash, "_change", _change_blindly),),
         SLEEPY,
-        seed=44,
+        seed=180,
     ),
 }
 

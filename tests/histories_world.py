@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from histories_places import DAY_S, DIGESTS, PAYLOADS, Database, Host, OwnBackend, Rows, SharedBackend
-from histories_processes import KilledError, LossError, Process, clock, current, now
+from histories_processes import KilledError, LossError, Process, begin_time, clock, current, now
 from ocblob import prune
 from ocblob.backends.base import Backend
 from ocblob.errors import (
@@ -61,7 +61,7 @@ class World:
     seq: int = 0
 
     def __post_init__(self) -> None:
-        clock["ahead"] = 0.0
+        begin_time()
         hosts = 2 if self.shape == "shared" else 1
         self.hosts = [Host(number, self.root / f"host{number}", self.cache_bytes) for number in range(hosts)]
         self.backend: SharedBackend | OwnBackend

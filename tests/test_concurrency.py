@@ -14,6 +14,7 @@ from ocblob.restore import restore
 from processes import finish, spawn
 from samples import BODY, EVERYTHING, bodies, cell, dump, integrity, make_database, payload, query, refs, unresolved
 
+pytestmark = pytest.mark.alone  # who holds a lock for how long is told by the clock
 ROWS = 120
 HOST_S = 3.0
 LOCK_BAR_S = 0.5

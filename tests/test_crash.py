@@ -28,6 +28,7 @@ from crash_strace import need_strace
 STATES = int(os.environ.get("OCBLOB_TEST_CRASH_STATES", "80"))
 """States that are looked at for each scene and each left-out step; 100000 looks at all."""
 SHARED_MEMORY = Path("/dev/shm")
+pytestmark = pytest.mark.xdist_group("crash")  # each scene is recorded once for all of them
 
 
 @dataclass(frozen=True, slots=True)

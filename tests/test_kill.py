@@ -137,6 +137,7 @@ def memory() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("verb", ["offload", "restore"])
 def test_killed_at_any_moment_nothing_is_lost(memory: Path, verb: str) -> None:
     """SIGKILL at moments spread over a run of the command: every ref resolves, and the next pass cures the rest."""

@@ -23,6 +23,16 @@ PROBE_TIMEOUT_SECONDS = 20.0
 HINT = "set OCBLOB_TEST_OPENCODE to a binary, or OCBLOB_TEST_INSTALL=1 to install one with npm"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, one process starts the S3 server for all, and one installs the host."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        for name, group in (("opencode_binary", "opencode"), ("seaweedfs", "s3"), ("own_seaweedfs", "s3")):
+            if name in fixtures:
+                item.add_marker(pytest.mark.xdist_group(group))
+                break
+
+
 @pytest.fixture(scope="session")
 def opencode_binary() -> Path:
     """The real OpenCode: OCBLOB_TEST_OPENCODE, or the one in the repository's cache."""
