@@ -1,4 +1,4 @@
-"""Fixtures around the real OpenCode and a real S3 server. In CI a missing binary is a failure, elsewhere it skips."""
+"""Fixtures around the real OpenCode, S3 server and browser. In CI a missing binary is a failure, elsewhere it skips."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import Chromium, find_chromium
 from mock_model import MockModel
 from opencode import OpenCode, Template, attachments_session, isolated_environment
 from plugin_process import Runtime
@@ -91,6 +92,17 @@ def attachments_template(opencode_binary: Path, tmp_path_factory: pytest.TempPat
 def attachments_host(attachments_template: Template, tmp_path: Path, model: MockModel) -> OpenCode:
     """A clone of the template, for the test to change."""
     return attachments_template.opencode.clone(tmp_path / "attachments", model)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A real browser; each test opens a page of its own."""
+    binary = find_chromium()
+    if binary is None:
+        missing = "no Chromium on PATH; OCBLOB_TEST_CHROMIUM may name one"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    with Chromium(binary, tmp_path_factory.mktemp("chromium") / "profile") as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

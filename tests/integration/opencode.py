@@ -148,6 +148,10 @@ class OpenCode:
         self.project = self.workspace / "project"
         self.project.mkdir(parents=True, exist_ok=True)
         self.environment = isolated_environment(root, temporary=self.workspace / "tmp")
+        # The list of all the world's models, which is in the binary, costs each start a second and each page several.
+        models = root / "models.json"
+        models.write_text("{}")
+        self.environment["OPENCODE_MODELS_PATH"] = str(models)
         self._running = 0
         self.configure()
 

@@ -76,10 +76,6 @@ class V2Server:
 @contextmanager
 def serving(opencode: OpenCode, model: MockModel) -> Iterator[V2Server]:
     """A server whose V2 API knows the mock model."""
-    # Without the list of all the models in the world it is there in half a second.
-    models = opencode.root / "models.json"
-    models.write_text("{}")
-    opencode.environment["OPENCODE_MODELS_PATH"] = str(models)
     with opencode.serve() as server:
         v2 = V2Server(server, model)
         v2.wait_for_models()
