@@ -130,11 +130,20 @@ def test_replaced_as_a_whole(history: Path) -> None:
 
 
 def test_what_is_not_as_it_was_stays(history: Path) -> None:
-    """A file that was written to since it was read is not replaced."""
-    append(history, LATE)()
+    """A file that was written anew since it was read is not replaced."""
+    history.write_bytes(ANEW + OLD)
 
     assert Replaced.CHANGED is put(history)
-    assert OLD + LATE == history.read_bytes()
+    assert ANEW + OLD == history.read_bytes()
+    assert [history] == list(history.parent.iterdir())
+
+
+def test_lines_that_came_before_the_rename(history: Path) -> None:
+    """What was appended since the file was read is in the new one too."""
+    append(history, LATE)()
+
+    assert Replaced.DONE is put(history)
+    assert NEW + LATE == history.read_bytes()
     assert [history] == list(history.parent.iterdir())
 
 

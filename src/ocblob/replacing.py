@@ -54,7 +54,7 @@ def content_of(path: Path, size: int | None = None) -> Content:
         while data := file.read(READ_BYTES if size is None else min(READ_BYTES, size - seen)):
             hasher.update(data)
             seen += len(data)
-    return Content(seen, hasher.hexdigest()[:_DIGITS])
+    return _content(seen, hasher)
 
 
 def name_for_new(path: Path) -> Path:
@@ -62,29 +62,37 @@ def name_for_new(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}{NEW}")
 
 
-def replace(path: Path, new: Path, was: Content) -> Replaced:
-    """Put `new` in the place of a file that holds `was`, with its mode and owner; durable when it returns.
+def begins_with(path: Path, content: Content) -> bool:
+    """Whether a file holds this, and perhaps more that was appended. Raises OSError."""
+    return content_of(path, content.size) == content
 
-    If it is not done the file is the one that was there, and whatever its host has written meanwhile is in it.
-    Raises OSError: the file is the old one or the new one then, and what is missing from it is beside it, for `tidy`.
-    To be called under `sole_replacer`. Memory: what a host writes at once.
+
+def replace(path: Path, new: Path, was: Content) -> Replaced:
+    """Put `new` in the place of a file that held `was`, with its mode and owner; durable when it returns.
+
+    What its host appends meanwhile is appended to `new` too, however late it comes. If the file was written anew it is
+    not replaced, and what was written is there. Raises OSError: the file is the old one or the new one then, and what
+    is missing from it is beside it, for `tidy`. To be called under `sole_replacer`. Memory: what a host appends.
     """
     if path.stat().st_nlink > 1:
         raise OSError(0, "it has another hard link, which would be left behind", str(path))
     if _stays_written(path, path.name):
         return Replaced.IN_USE
     copy_mode_and_owner(path, new)
+    known = _bring_over(path, new, was)
+    if known is None:
+        return Replaced.CHANGED
     fsync_file(new)
     now = content_of(new)
-    kept = _keep(path, was)
+    kept = _keep(path, known)
     try:
-        if content_of(kept) != was:
+        if not begins_with(kept, known):
             return Replaced.CHANGED
         new.replace(path)
     finally:
         if new.exists():
             kept.unlink()
-    outcome = _look_after(path, kept, was)
+    outcome = _look_after(path, kept, known)
     if outcome is Replaced.DONE:
         kept.unlink(missing_ok=True)
     else:
@@ -136,20 +144,37 @@ def _look_after(path: Path, kept: Path, was: Content) -> Replaced:
 
 def _absorb(path: Path, kept: Path, was: Content) -> Replaced:
     """Append to a file what was appended to the one that was there before."""
-    if content_of(kept, was.size) != was:
-        return Replaced.CHANGED
-    with kept.open("rb") as late:
-        late.seek(was.size)
+    return Replaced.CHANGED if _bring_over(kept, path, was) is None else Replaced.DONE
+
+
+def _bring_over(source: Path, target: Path, was: Content) -> Content | None:
+    """Append to `target` what was appended to `source` since it held `was`, durably.
+
+    What `source` holds by then; None if it does not begin with `was` any more.
+    """
+    hasher, left = Hasher(), was.size
+    with source.open("rb") as file:
+        while data := file.read(min(READ_BYTES, left)):
+            hasher.update(data)
+            left -= len(data)
+        if _content(was.size - left, hasher) != was:
+            return None
         # At once: a line that comes in parts could get another one into it.
-        if lines := late.read():
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
-            try:
-                while lines:
-                    lines = lines[os.write(fd, lines) :]
-                fsync_fd(fd)
-            finally:
-                os.close(fd)
-    return Replaced.DONE
+        rest = lines = file.read()
+    if lines:
+        hasher.update(lines)
+        fd = os.open(target, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        try:
+            while lines:
+                lines = lines[os.write(fd, lines) :]
+            fsync_fd(fd)
+        finally:
+            os.close(fd)
+    return _content(was.size + len(rest), hasher)
+
+
+def _content(size: int, hasher: Hasher) -> Content:
+    return Content(size, hasher.hexdigest()[:_DIGITS])
 
 
 def _stays_written(path: Path, name: str, *, nameless: bool = False) -> bool:

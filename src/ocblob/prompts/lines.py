@@ -10,12 +10,13 @@ from ocblob.errors import CellError
 
 
 class PromptFile:
-    """One file, open for reading; for one thread. What it held when it was opened is what counts."""
+    """One file, open for reading; for one thread. What comes behind its first `size` bytes does not count."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        """By default it counts as it is now."""
         self.path = path
         self._file: BinaryIO = path.open("rb", buffering=0)
-        self.size = self._file.seek(0, 2)
+        self.size = self._file.seek(0, 2) if size is None else size
 
     def __enter__(self) -> Self:
         return self

@@ -88,22 +88,21 @@ def rewrite(path: Path, report: PromptReport, edit: Edit, *, ready: Callable[[],
 def _attempt(path: Path, edit: Edit, ready: Callable[[], None]) -> Replaced | None:
     """What became of it; None if nothing was to change."""
     was = content_of(path)
-    with _draft(path) as (source, draft, new):
-        if source.size != was.size:
-            return Replaced.CHANGED
+    with _draft(path, was.size) as (source, draft, new):
         edit(source, draft)
         draft.finish()
         if not draft.lines:
-            # A host that writes it anew has cut it short first: nothing to do in there is no answer.
-            return Replaced.CHANGED if is_written(path, name=path.name) or content_of(path) != was else None
+            # A host that writes a file anew makes it empty first: that there is nothing to do is no answer then.
+            begun = not was.size and (path.stat().st_size or is_written(path, name=path.name))
+            return Replaced.CHANGED if begun else None
         ready()
         return replace(path, new, was)
 
 
 @contextlib.contextmanager
-def _draft(path: Path) -> Iterator[tuple[PromptFile, Draft, Path]]:
+def _draft(path: Path, size: int) -> Iterator[tuple[PromptFile, Draft, Path]]:
     new = name_for_new(path)
-    with PromptFile(path) as source:
+    with PromptFile(path, size) as source:
         draft = Draft(source, new)
         try:
             yield source, draft, new
