@@ -47,6 +47,14 @@ def ocblob(opencode: OpenCode, *arguments: str, codes: tuple[int, ...] = (0,)) -
 
 def log_of(opencode: OpenCode) -> list[str]:
     """What the plugin has said in the host's log."""
+    return [line for line in _log_lines(opencode) if 'message="ocblob: ' in line]
+
+
+def thrown(opencode: OpenCode) -> list[str]:
+    """What the host's log says of errors, the plugin's and its own."""
+    return [line for line in _log_lines(opencode) if "level=ERROR" in line]
+
+
+def _log_lines(opencode: OpenCode) -> list[str]:
     files = sorted((opencode.root / "data" / "opencode" / "log").glob("*.log"))
-    lines = [line for file in files for line in file.read_text(errors="replace").splitlines()]
-    return [line for line in lines if 'message="ocblob: ' in line]
+    return [line for file in files for line in file.read_text(errors="replace").splitlines()]

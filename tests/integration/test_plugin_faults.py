@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mock_model import MockModel
 from opencode import OpenCode, Server, data_url, noise_file, query
-from plugin import NEEDLE, log_of, ocblob, store_of, use_plugin
+from plugin import NEEDLE, log_of, ocblob, store_of, thrown, use_plugin
 
 from ocblob import find_refs
 from samples import flip, object_path
@@ -84,7 +84,12 @@ def test_a_store_that_fails_is_told_in_words(host: OpenCode) -> None:
         told["deleted"] = ask(host, server, sessions["deleted"][0])
         store.with_name("away").rename(store)
 
-    reasons = {"corrupt": b"corrupt", "missing": b"not in the store", "expired": b"expired", "deleted": b"no store"}
+    reasons = {
+        "corrupt": b"does not decompress",
+        "missing": b"not in the store",
+        "expired": b"expired",
+        "deleted": b"no store",
+    }
     for fault, body in told.items():
         assert f'[The attachment \\"{fault}.png\\" (image/png'.encode() in body, fault
         assert reasons[fault] in body.partition(b"is not available: ")[2][:400], fault
@@ -140,13 +145,6 @@ def sessions_of_running(server: Server) -> dict[str, str]:
         names = [part["filename"] for message in server.messages(session) for part in message["parts"] if "url" in part]
         found |= {Path(name).stem: session for name in names}
     return found
-
-
-def thrown(host: OpenCode) -> list[str]:
-    """What the host's log says of errors, our own and its own."""
-    files = sorted((host.root / "data" / "opencode" / "log").glob("*.log"))
-    lines = [line for file in files for line in file.read_text(errors="replace").splitlines()]
-    return [line for line in lines if "level=ERROR" in line]
 
 
 @contextlib.contextmanager
