@@ -89,10 +89,11 @@ def tell(site: Site, plan: InstallPlan, server: str | None, database: Path) -> t
 def _ask(running: Server, site: Site, plan: InstallPlan) -> tuple[Told, list[str]]:
     project = site.directory.parent if site.kind == "project" else None
     options = entries(plan.after, plan.file.parent)[-1].options
-    if running.has_loaded(site.script, options, project) and not plan.new_script:
-        return "loaded", []
     # The user's configuration, and a script that was loaded once, are read once in a process.
-    if project is None or running.has_loaded(site.script, None, project):
+    stale = plan.replaces_script and running.has_loaded(site.script, None, project)
+    if not stale and running.has_loaded(site.script, options, project):
+        return "loaded", []
+    if stale or project is None:
         return "restart", []
     if running.is_busy(project):
         return "restart", [f"a turn is running at {running.url}; run this again when it is over, or restart OpenCode"]

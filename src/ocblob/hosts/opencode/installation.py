@@ -85,7 +85,17 @@ class InstallPlan:
     made: Made
     waits: tuple[Path, ...]
     """Directories where OpenCode itself installs packages, and none of ours would do."""
-    new_script: bool
+    script_before: bytes | None
+
+    @property
+    def new_script(self) -> bool:
+        """Whether the script has to be written."""
+        return self.script != self.script_before
+
+    @property
+    def replaces_script(self) -> bool:
+        """Whether another one is there, which a process that has loaded it goes on with."""
+        return self.script_before is not None and self.new_script
 
     @property
     def changes(self) -> bool:
@@ -155,7 +165,7 @@ def plan_install(site: Site, script: bytes, options: Mapping[str, Any], *, new: 
         has_stubs=tuple(directory for directory, state in states.items() if state is Packages.STAND_IN),
         made=made,
         waits=tuple(directory for directory, state in states.items() if state is Packages.WANTED),
-        new_script=_bytes(site.script) != script,
+        script_before=_bytes(site.script),
     )
 
 
