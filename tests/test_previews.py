@@ -335,6 +335,8 @@ def test_a_jpeg_of_too_many_scans_has_none() -> None:
     data = file_of(drawn(), "JPEG", progressive=True)
     assert thumbnail("image/jpeg", data, room=ROOM) is not None
     assert thumbnail("image/jpeg", data + jpeg.SCAN * 100, room=ROOM) is None
+    film = file_of(drawn(), "JPEG") + jpeg.SCAN * 100  # cameras put a film behind a picture
+    assert thumbnail("image/jpeg", film, room=ROOM) is not None
 
 
 @pytest.mark.parametrize(
@@ -404,6 +406,18 @@ def test_the_built_in_picture_is_one_of_many(mime: str) -> None:
     assert carry("image/svg+xml", b"<svg/>", marker) is None
     with pytest.raises(ValueError, match="not a marker"):
         carry(mime, SMALL[0].data, b"two\nlines\n")
+
+
+def test_a_jpeg_without_a_jfif_header_carries_a_marker_too() -> None:
+    """The comment then comes first, and the marker at a multiple of 3 all the same."""
+    marker = marker_line(ref_of(b"x"))
+    picture = file_of(drawn().convert("CMYK"), "JPEG")
+    bare = picture if picture[3] != 0xE0 else picture[:2] + picture[20:]
+    made = carry("image/jpeg", bare, marker)
+    assert made is not None
+    assert bare[:2] + b"\xff\xfe" == made[:4]
+    assert 6 == made.index(marker)
+    assert loaded("image/jpeg", bare).tobytes() == loaded("image/jpeg", made).tobytes()
 
 
 def test_an_extended_webp_stays_what_it_is() -> None:
@@ -558,7 +572,8 @@ def test_previews_never_keep_a_cell_from_moving(monkeypatch: pytest.MonkeyPatch)
     assert len(plan.content) < len(alone.content)
 
 
-def test_a_payload_that_changes_meanwhile_is_a_cells_trouble() -> None:
+@pytest.mark.parametrize("new", [b"AAB", b"A!A"], ids=["other bytes", "no base64"])
+def test_a_payload_that_changes_meanwhile_is_a_cells_trouble(new: bytes) -> None:
     """What is read for a preview must be what was hashed."""
 
     class Changing(Reader):
@@ -568,7 +583,7 @@ def test_a_payload_that_changes_meanwhile_is_a_cells_trouble() -> None:
 
         def read(self, start: int, end: int) -> Any:
             self.looks += 1
-            content = CELL if self.looks == 1 else CELL.replace(b"AAA", b"AAB")
+            content = CELL if self.looks == 1 else CELL.replace(b"AAA", new)
             return Reader(content).read(start, end)
 
     with pytest.raises(CellError, match="changed while it was read"):

@@ -22,7 +22,7 @@ _START: Final = b"\xff\xd8"
 _JFIF: Final = b"\xff\xe0"
 _COMMENT: Final = b"\xff\xfe"
 SCAN: Final = b"\xff\xda"
-"""What begins a scan, and stands nowhere else but in a thumbnail within the file."""
+"""What begins a scan. Elsewhere it stands only in thumbnails, and in what cameras put behind a picture."""
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _COEFFICIENT_BYTES: Final = 2

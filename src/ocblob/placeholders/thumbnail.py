@@ -176,9 +176,10 @@ def _plain_bytes(picture: Image.Image, _data: bytes) -> int:
 
 def _jpeg_bytes(picture: Image.Image, data: bytes) -> int:
     """Nearly none, since the decoder itself reduces, but for the coefficients that it must hold."""
-    if data.count(jpeg.SCAN) > SCANS_MAX:
+    held = jpeg.held_bytes(data)
+    if held and data.count(jpeg.SCAN) > SCANS_MAX:
         return DECODED_BYTES_MAX + 1
-    return picture.width * picture.height // 64 * 4 + jpeg.held_bytes(data)
+    return picture.width * picture.height // 64 * 4 + held
 
 
 def _webp_bytes(picture: Image.Image, _data: bytes) -> int:
