@@ -89,6 +89,23 @@ def test_the_design_has_every_module_in_its_layer() -> None:
     assert set() == {name for name in modules if not name.startswith("_") and name != "py" and name not in table}
 
 
+def test_the_plugins_options_stand_in_the_docs() -> None:
+    """Each option that the plugin knows stands in the table with its default, and no other one does."""
+    script = (ROOT / "src" / "ocblob" / "hosts" / "opencode" / "ocblob.js").read_text(encoding="utf-8")
+    known = re.findall(
+        r"^  (\w+): (.*?),(?: //.*)?$", script.partition("const DEFAULTS = {")[2].partition("\n}")[0], re.MULTILINE
+    )
+    page = (ROOT / "docs" / "opencode.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (`.+?`) \| (.*?)\| ", page.partition("| option | default | means |")[2].partition("\n\n")[0], re.MULTILINE
+    )
+    documented = [
+        (name, default.strip().strip("`")) for names, default in rows for name in re.findall(r"`(\w+)`", names)
+    ]
+
+    assert [(name, default.strip('"')) for name, default in known] == documented
+
+
 def test_make_targets_of_the_readme_exist() -> None:
     """Each `make` target that the README names is in the Makefile."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
