@@ -87,14 +87,16 @@ def rewrite(path: Path, report: PromptReport, edit: Edit, *, ready: Callable[[],
 
 def _attempt(path: Path, edit: Edit, ready: Callable[[], None]) -> Replaced | None:
     """What became of it; None if nothing was to change."""
+    times = _times(path)
     was = content_of(path)
     with _draft(path, was.size) as (source, draft, new):
         edit(source, draft)
         draft.finish()
         if not draft.lines:
-            # A host that writes a file anew makes it empty first: that there is nothing to do is no answer then.
-            begun = not was.size and (path.stat().st_size or is_written(path, name=path.name))
-            return Replaced.CHANGED if begun else None
+            # A host that writes a file anew makes it empty first: that there is nothing to do is no answer then. The
+            # times come last: it may have closed the file since.
+            still = not is_written(path, name=path.name) and _times(path) == times
+            return None if still else Replaced.CHANGED
         ready()
         return replace(path, new, was)
 
@@ -109,3 +111,8 @@ def _draft(path: Path, size: int) -> Iterator[tuple[PromptFile, Draft, Path]]:
         finally:
             draft.close()
             new.unlink(missing_ok=True)
+
+
+def _times(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
