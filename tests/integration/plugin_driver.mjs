@@ -73,7 +73,7 @@ const ODD = {
       },
     }),
   many: (value, { count: times }) => Array.from({ length: times }, () => structuredClone(value)),
-  big: (_value, { mime, size }) => `data:${mime};base64,${Buffer.alloc(size, 7).toString("base64")}`,
+  bytes: (value) => Buffer.from(value, "base64"),
 }
 
 function deepFrozen(value) {
@@ -103,8 +103,17 @@ function call(hooks, name, input, output) {
   const given = meant(output)
   return outcome(async () => {
     const returned = await hooks[name](meant(input), given)
-    return returned === undefined ? given : { returned }
+    return shown(returned === undefined ? given : { returned })
   })
+}
+
+/** Cyclic and untouchable values cannot be written down. */
+function shown(value) {
+  try {
+    return JSON.parse(JSON.stringify(value) ?? "null")
+  } catch {
+    return "cannot be shown"
+  }
 }
 
 const VERBS = {
@@ -116,6 +125,8 @@ const VERBS = {
   end: (context) => context.begun,
   advance: (_context, ms) => advance(ms),
   until: (_context, file) => until(() => fs.existsSync(file)),
+  /** The process whose id is in a file is gone. */
+  ended: (_context, file) => until(() => !isAlive(Number(fs.readFileSync(file, "utf8")))),
   told: (context, text) => until(() => context.logs.some((log) => log.message.includes(text))),
   write: (_context, file, text) => fs.writeFileSync(file, text),
   chmod: (_context, file, mode) => fs.chmodSync(file, mode),
@@ -127,7 +138,16 @@ const VERBS = {
     context.hooks = await context.load(meant(options))
   },
   names: (context) => Object.keys(context.hooks).sort(),
-  ask: (context, name, ...lists) => outcome(() => Promise.all(lists[0].map((words) => context.inner[name](...words)))),
+  ask: (context, name, lists) =>
+    outcome(() => Promise.all(lists.map((words) => context.inner[name](...words.map(meant))))),
+}
+
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
 }
 
 async function run({ environment = {}, options, host = "usual", steps }, outer, inner) {
@@ -170,6 +190,7 @@ async function load() {
   return [await import(pathToFileURL(outer)), await import(pathToFileURL(inner))]
 }
 
+process.exitCode = 1 // unless all is well
 const uncaught = []
 process.on("uncaughtException", (error) => uncaught.push(String(error?.stack ?? error)))
 process.on("unhandledRejection", (error) => uncaught.push(String(error?.stack ?? error)))
