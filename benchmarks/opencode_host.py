@@ -57,6 +57,8 @@ class Figures:
     """One trial."""
 
     wall_s: float
+    cpu_s: float
+    """User and system time of OpenCode from its start to its end, which a busy machine hardly changes."""
     peak_rss: int
     """Bytes; the largest process of OpenCode."""
     grown: int
@@ -272,8 +274,14 @@ def trial(scene: Scene, binary: Path, operation: str, side: str, *, offline: boo
         with fresh_database(scene.snapshot(side), host.database) as before:
             wall_s = OPERATIONS[operation](host, scene.session)
             grown = on_disk(host.database) - before
-        peak_rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * MAXRSS_UNIT_BYTES
-        return Figures(wall_s, peak_rss, grown, [(body.size, body.digest) for body in model.bodies])
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return Figures(
+            wall_s=wall_s,
+            cpu_s=used.ru_utime + used.ru_stime,
+            peak_rss=used.ru_maxrss * MAXRSS_UNIT_BYTES,
+            grown=grown,
+            requests=[(body.size, body.digest) for body in model.bodies],
+        )
 
 
 @contextmanager
