@@ -66,6 +66,26 @@ def cell(data: bytes, mime: str = "application/pdf", **more: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def prompt_line(text: str, *files: bytes, mode: str = "normal", **more: object) -> bytes:
+    """A line of `prompt-history.jsonl` as OpenCode 1.18.33 writes it, `JSON.stringify` and a newline.
+
+    `integration/test_prompt_history.py` compares it with one that its interface has written. A line of the stash has
+    a `timestamp` too, by its code.
+    """
+    parts = []
+    for number, data in enumerate(files, start=1):
+        shown = f"[Image {number}]"
+        source = {
+            "type": "file",
+            "path": f"/home/me/{number}.png",
+            "text": {"start": 10 * (number - 1), "end": 10 * (number - 1) + len(shown), "value": shown},
+        }
+        url = data_url(data, "image/png")
+        parts.append({"type": "file", "mime": "image/png", "filename": f"{number}.png", "url": url, "source": source})
+    value = {"input": text, "parts": parts, "mode": mode, **more}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
 def make_database(path: Path, bodies: Iterable[Value], *, schema: str = DOC_SCHEMA, journal: str = "wal") -> Path:
     """A database with one row of `doc` for each body, ids from 1; one file, closed."""
     with opened(path) as db:

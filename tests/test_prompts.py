@@ -23,30 +23,10 @@ from ocblob.prompts import (
 from ocblob.prompts.lines import PromptFile
 from ocblob.store.writer import Batch, Wanted, Writer
 from processes import as_nobody, finish, spawn
-from samples import data_url, make_opencode, object_path, payload, tree
+from samples import data_url, make_opencode, object_path, payload, prompt_line, tree
 
 MIN_CHARS = 8192
 BIG, SMALL = 20_000, 600
-
-
-def prompt_line(text: str, *files: bytes, mode: str = "normal", **more: object) -> bytes:
-    """A line as OpenCode 1.18.33 writes it, `JSON.stringify` and a newline.
-
-    Taken from a `prompt-history.jsonl` that its TUI has written after files were pasted into it; a line of
-    `prompt-stash.jsonl` has a `timestamp` too (`push` of PromptStash in its code).
-    """
-    parts = []
-    for number, data in enumerate(files, start=1):
-        shown = f"[Image {number}]"
-        source = {
-            "type": "file",
-            "path": f"/home/me/{number}.png",
-            "text": {"start": 10 * (number - 1), "end": 10 * (number - 1) + len(shown), "value": shown},
-        }
-        url = data_url(data, "image/png")
-        parts.append({"type": "file", "mime": "image/png", "filename": f"{number}.png", "url": url, "source": source})
-    value = {"input": text, "parts": parts, "mode": mode, **more}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 @pytest.fixture
