@@ -480,7 +480,8 @@ def test_no_hook_throws_whatever_it_gets(tmp_path: Path, runtime: Runtime, comma
     frozen = {"parts": [large], "attachments": [large], "messages": [{"parts": [ref]}]}
     shapes += [{"$": "frozen", "value": frozen}, {"parts": {"$": "many", "count": 10_000, "value": {"type": "text"}}}]
     hooks = (MESSAGE, TOOL, TRANSFORM, "event", "config", "dispose")
-    steps = [["hook", name, given, shape] for shape in shapes for name in hooks for given in (shape, {})]
+    nothing: dict[str, Any] = {}
+    steps = [["hook", name, given, shape] for shape in shapes for name in hooks for given in (shape, nothing)]
 
     case = runtime.one(tmp_path, {"options": command.options | {"rescan": False}, "steps": steps})
 
