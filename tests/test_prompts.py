@@ -9,8 +9,10 @@ import pytest
 
 from command_line import Cli, cli_in
 from ocblob import BlobStore, find_refs, replacing
+from ocblob.backends.memory import MemoryBackend
+from ocblob.deletions import prune_pass
 from ocblob.digest import digest_of
-from ocblob.errors import ClaimLostError
+from ocblob.errors import ClaimLostError, DeletionRefusedError
 from ocblob.filesystem import sole_replacer
 from ocblob.hosts.opencode.places import prompt_history_places
 from ocblob.prompts import (
@@ -24,6 +26,7 @@ from ocblob.prompts.lines import PromptFile
 from ocblob.store.writer import Batch, Wanted, Writer
 from processes import as_nobody, finish, spawn
 from samples import data_url, make_opencode, object_path, payload, prompt_line, tree
+from stores import keys, place, remote_store, shared
 
 MIN_CHARS = 8192
 BIG, SMALL = 20_000, 600
@@ -197,13 +200,13 @@ def test_batches_are_bounded(store: BlobStore, tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is POSIX")
 def test_memory_does_not_grow_with_a_line(tmp_path: Path) -> None:
-    """A line with 150 MB in it goes out and comes back in far less memory."""
+    """A line with 75 MB in it goes out and comes back in far less memory."""
     path = tmp_path / "h.jsonl"
     with path.open("wb") as file:
         file.write(b'{"input":"","parts":[')
         for part in range(3):
             file.write((b"," if part else b"") + b'{"url":"data:image/png;base64,' + b"%04d" % part)
-            file.writelines([b"A" * 1_000_000] * 50)
+            file.writelines([b"A" * 1_000_000] * 25)
             file.write(b'"}')
         file.write(b'],"mode":"normal"}\n')
     before = replacing.content_of(path)
@@ -598,3 +601,26 @@ def test_prune_keeps_what_only_prompts_name(host: Cli, monkeypatch: pytest.Monke
 
     assert [1, 1] == [kept["report"]["condemned"], gone["report"]["condemned"]]
     assert not blob.exists()
+
+
+def test_another_machine_keeps_what_only_prompts_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the prompts on one machine name is in the mark that it publishes for the others."""
+    backend = MemoryBackend()
+    shared(monkeypatch, backend)
+    database = make_opencode(tmp_path / "opencode.db", sessions=1, parts=1)
+    history = write(tmp_path / "prompt-history.jsonl", [prompt_line("[Image 1]", payload(BIG, 1))])
+    with remote_store(backend, tmp_path / "one") as store:
+        store.registry.register(str(database), host="opencode", files=[str(history)])
+        assert 1 == out(store, history).payloads
+    elsewhere = make_opencode(tmp_path / "elsewhere.db", sessions=1, parts=1)
+    with remote_store(backend, tmp_path / "two") as store:
+        store.registry.register(str(elsewhere), host="opencode")
+    first, second = place(tmp_path / "store", tmp_path / "one"), place(tmp_path / "store", tmp_path / "two")
+    with pytest.raises(DeletionRefusedError):
+        prune_pass(first, force=True)
+    kept = prune_pass(second, force=True)
+    history.unlink()
+    prune_pass(first, force=True)
+
+    assert 0 == kept.plan.condemned
+    assert [] == keys(backend, "objects/")

@@ -56,6 +56,17 @@ def test_named_cells_are_remembered(registry: Registry) -> None:
     assert ("doc:body", "note:text") == entry.tables
 
 
+def test_files_beside_are_remembered(registry: Registry) -> None:
+    """The files that may name blobs add up like cells do."""
+    registry.register("/srv/a.db", host="opencode", files=["/state/b.jsonl"])
+    registry.register("/srv/a.db", host="opencode", tables=["doc:body"], files=["/other/a.jsonl"])
+    registry.register("/srv/a.db", host="opencode")
+
+    (entry,) = registry.databases()
+
+    assert (("doc:body",), ("/other/a.jsonl", "/state/b.jsonl")) == (entry.tables, entry.files)
+
+
 @pytest.mark.parametrize("url", ["/srv/ünïcode ☃.db", "/srv/\udcff.db", "/srv/new\nline.db", "postgresql://u@h/db"])
 def test_any_name_can_be_registered(registry: Registry, url: str) -> None:
     """A path of any bytes comes back as it was."""

@@ -247,6 +247,19 @@ def test_a_hard_link_is_refused(history: Path) -> None:
     assert OLD == history.read_bytes()
 
 
+def test_no_second_name_to_be_had(history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file system has no hard links nothing is replaced, and that is what is said."""
+
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(source), None, str(target))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(OSError, match="cannot have a second name for a while: Operation not permitted"):
+        put(history)
+    assert OLD == history.read_bytes()
+    assert [history] == list(history.parent.iterdir())
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -129,7 +129,11 @@ def _beside(path: Path, kind: str) -> list[Path]:
 def _keep(path: Path, holds: Content) -> Path:
     """A second name, which says what its file holds: a later process of ours finds there what came after that."""
     kept = path.with_name(f".{path.name}.{holds.size}-{holds.digest}-{os.urandom(4).hex()}{KEPT}")
-    os.link(path, kept)
+    try:
+        os.link(path, kept)
+    except OSError as error:
+        # exFAT and some network file systems have no hard links.
+        raise OSError(error.errno, f"it cannot have a second name for a while: {error.strerror}", str(path)) from error
     return kept
 
 
