@@ -228,10 +228,11 @@ function frameEnd(packed, from) {
 
 // ---- the ocblob command ------------------------------------------------------------------------------------------
 
-/** Runs `ocblob`; a command that cannot be run is not tried again for some minutes. */
+/** Runs `ocblob`; a verb that did not start, or did not end, is not tried again for some minutes: it would hold up
+ * every turn. */
 class Command {
   #options
-  #deadUntil = 0
+  #dead = new Map() // verb -> { until, error }
 
   constructor(options) {
     this.#options = options
@@ -249,19 +250,18 @@ class Command {
 
   /** What it prints, as bytes. Rejects with its own words if it fails, is not there, takes too long, or prints more
    * than `bytesMax`. */
-  async run(words, wanted) {
-    if (Date.now() < this.#deadUntil) throw new Error(`${words[0]} cannot be run`)
+  async run([verb, ...words], wanted) {
+    const dead = this.#dead.get(verb)
+    if (Date.now() < dead?.until) throw dead.error
     try {
-      return await output(words, { ...wanted, env: this.environment })
+      return await output(this.line(verb, ...words), { ...wanted, env: this.environment })
     } catch (error) {
-      // One that hangs would hold up every turn.
-      if (error instanceof Unusable) this.#deadUntil = Date.now() + COMMAND_RETRY_MS
+      if (error instanceof Unusable) this.#dead.set(verb, { until: Date.now() + COMMAND_RETRY_MS, error })
       throw error
     }
   }
 }
 
-/** The command did not start, or did not end. */
 class Unusable extends Error {}
 
 function output(words, { input, timeoutMs, bytesMax, env, accepted = [0] }) {
@@ -356,8 +356,7 @@ class Blobs {
     const local = file ? await readObject(file, ref).catch(() => null) : null
     if (local) return local.toString("base64")
     // Not here, or not as it was written: ocblob looks everywhere, verifies, and repairs.
-    const line = this.#command.line("cat", ref.digest)
-    const ask = () => this.#command.run(line, { timeoutMs: CAT_TIMEOUT_MS, bytesMax: ref.size })
+    const ask = () => this.#command.run(["cat", ref.digest], { timeoutMs: CAT_TIMEOUT_MS, bytesMax: ref.size })
     const data = await ask().catch((error) => {
       if (!error.begun) throw error
       return ask() // what was found to be damaged midway has been put aside
@@ -507,8 +506,8 @@ class Ingest {
     const type = cut.header.split(";", 1)[0].trim() || "text/plain"
     let printed
     for (const database of this.#databases()) {
-      const line = this.#command.line("put", "-", "--json", "--mime", type, "--db", database)
-      const said = await this.#command.run(line, { input: data, timeoutMs: PUT_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX })
+      const words = ["put", "-", "--json", "--mime", type, "--db", database]
+      const said = await this.#command.run(words, { input: data, timeoutMs: PUT_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX })
       printed = JSON.parse(said)
     }
     if (!printed) throw new Error("OpenCode's database was not found")
@@ -848,9 +847,9 @@ export default async function ocblob(host, given) {
 /** Once a process: what only ocblob can see, and the user should know. */
 async function lookAround(command, database, tell) {
   if (!database) return
-  const line = command.line("plugin", "status", "--json", "--db", database)
+  const words = ["plugin", "status", "--json", "--db", database]
   try {
-    const found = await command.run(line, { timeoutMs: STATUS_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX, accepted: [0, 3] })
+    const found = await command.run(words, { timeoutMs: STATUS_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX, accepted: [0, 3] })
     const { problems = [], warnings = [] } = JSON.parse(found)
     for (const problem of [...problems, ...warnings]) tell("warn", problem)
   } catch (error) {
