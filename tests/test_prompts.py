@@ -225,7 +225,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     peak = int(finish(spawn(script, str(path), str(tmp_path / "store"))))
 
     assert before == replacing.content_of(path)
-    assert (peak if sys.platform == "darwin" else peak * 1024) < 110_000_000
+    assert (peak if sys.platform == "darwin" else peak * 1024) < 70_000_000
 
 
 # What cannot be done
