@@ -250,3 +250,27 @@ def test_the_hosts_own_database(tmp_path: Path, runtime: Runtime) -> None:
     assert [str(tmp_path / "one" / "opencode" / "opencode.db")] == found[0]
     assert [newest_first, opened] == found[1:3]
     assert [["/named.db"], ["/named.db"], ["/else/where.db"], [str(two / "mine.db")]] == found[3:]
+
+
+def test_where_blobs_lie(tmp_path: Path, runtime: Runtime) -> None:
+    """In the store that the command would open, by the same options and variables, if it is on this machine."""
+    named, home = str(tmp_path / "named"), str(tmp_path / "home")
+    data = {"HOME": home, "XDG_DATA_HOME": str(tmp_path / "data")}
+    asked: list[tuple[dict[str, str], dict[str, str]]] = [
+        ({"store": named}, {}),
+        ({"store": "~/blobs"}, {}),
+        ({}, {"OCBLOB_STORE": named}),
+        ({"store": "s3://bucket"}, {"OCBLOB_STORE": named}),
+        ({"objects": named, "store": "s3://bucket"}, {}),
+    ]
+    cases = [
+        {
+            "environment": data | environment,
+            "steps": [["ask", "objectsDirectory", [[{"objects": "", "store": "", **options}]]]],
+        }
+        for options, environment in asked
+    ]
+
+    found = [case["done"][0]["gave"][0] for case in runtime.run(tmp_path, cases)]
+
+    assert [f"{named}/objects", f"{home}/blobs/objects", f"{named}/objects", "", named] == found
