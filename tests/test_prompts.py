@@ -293,6 +293,16 @@ def test_a_directory_that_cannot_be_written(history: Path) -> None:
     assert before == history.read_bytes()
 
 
+def test_lines_left_aside_are_told(store: BlobStore, history: Path) -> None:
+    """What a killed pass could not bring over is named each time, until somebody has looked at it."""
+    aside = write(history.with_name(f".{history.name}.7-0123456789abcdef-00000000{replacing.KEPT}"), [b"another"])
+    moved = out(store, history)
+
+    assert (1, 1, False) == (moved.files_replaced, moved.files_left, moved.complete)
+    assert [f"{aside}: holds lines that were written to {history.name} while it was replaced"] == moved.problems
+    assert b"another" == aside.read_bytes()
+
+
 def test_two_passes_at_once(store: BlobStore, history: Path) -> None:
     """The one that comes second leaves the file, and says why."""
     before = history.read_bytes()

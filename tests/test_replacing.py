@@ -194,6 +194,15 @@ def test_lines_to_both_files_are_kept(history: Path, at_rename: Callable[..., No
     assert NEW + b'{"input":"new"}\n' + LATE == history.read_bytes()
 
 
+def test_half_a_line_is_left_for_later(history: Path, at_rename: Callable[..., None]) -> None:
+    """A line that is being written at the rename is not torn by one that comes to the new file."""
+    append(history, b'{"input":"ha')()
+    at_rename((nothing, append(history, LATE)))
+
+    assert Replaced.DONE is put(history)
+    assert NEW + LATE + b'{"input":"ha' == history.read_bytes()
+
+
 def test_a_file_written_anew_is_what_the_host_means(history: Path, at_rename: Callable[..., None]) -> None:
     """Who has found the old file and writes it anew gets it back in its place; lines to the new one come along."""
     host = Writer(history, os.O_TRUNC)
@@ -236,6 +245,23 @@ def test_two_files_written_anew_are_both_kept(history: Path, at_rename: Callable
     assert str(kept) in str(caught.value)
     assert LATE == kept.read_bytes()
     assert [kept] == tidy(history)
+
+
+def test_another_file_in_its_place(history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that an editor has put there by a rename meanwhile stays."""
+    edited = history.with_name("edited")
+    edited.write_bytes(ANEW)
+    real = os.link
+
+    def link(source: Path, target: Path) -> None:
+        real(source, target)
+        edited.replace(history)
+
+    monkeypatch.setattr(os, "link", link)
+
+    assert Replaced.CHANGED is put(history)
+    assert ANEW == history.read_bytes()
+    assert [history] == list(history.parent.iterdir())
 
 
 def test_a_hard_link_is_refused(history: Path) -> None:

@@ -79,14 +79,14 @@ def replace(path: Path, new: Path, was: Content) -> Replaced:
     if _stays_written(path, path.name):
         return Replaced.IN_USE
     copy_mode_and_owner(path, new)
-    known = _bring_over(path, new, was)
+    known = _bring_over(path, new, was, whole_lines=True)
     if known is None:
         return Replaced.CHANGED
     fsync_file(new)
     now = content_of(new)
     kept = _keep(path, known)
     try:
-        if not begins_with(kept, known):
+        if not begins_with(kept, known) or not kept.samefile(path):
             return Replaced.CHANGED
         new.replace(path)
     finally:
@@ -151,10 +151,11 @@ def _absorb(path: Path, kept: Path, was: Content) -> Replaced:
     return Replaced.CHANGED if _bring_over(kept, path, was) is None else Replaced.DONE
 
 
-def _bring_over(source: Path, target: Path, was: Content) -> Content | None:
+def _bring_over(source: Path, target: Path, was: Content, *, whole_lines: bool = False) -> Content | None:
     """Append to `target` what was appended to `source` since it held `was`, durably.
 
-    What `source` holds by then; None if it does not begin with `was` any more.
+    What `target` has of `source` by then; None if that does not begin with `was` any more. Of a line that somebody is
+    about to write only a part may be there yet: with `whole_lines` it is left for later.
     """
     hasher, left = Hasher(), was.size
     with source.open("rb") as file:
@@ -164,7 +165,8 @@ def _bring_over(source: Path, target: Path, was: Content) -> Content | None:
         if _content(was.size - left, hasher) != was:
             return None
         # At once: a line that comes in parts could get another one into it.
-        rest = lines = file.read()
+        rest = file.read()
+    lines = rest = rest[: rest.rfind(b"\n") + 1] if whole_lines else rest
     if lines:
         hasher.update(lines)
         fd = os.open(target, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))

@@ -65,7 +65,7 @@ def rewrite(path: Path, report: PromptReport, edit: Edit, *, ready: Callable[[],
         resolved = path.resolve(strict=True)
         with sole_replacer(resolved.parent):
             for left in tidy(resolved):
-                report.tell(f"{left}: holds lines that were written to {path.name} while ocblob was killed")
+                report.leave(left, f"holds lines that were written to {path.name} while it was replaced")
             for _try in range(TRIES):
                 try:
                     outcome = _attempt(resolved, edit, ready)
