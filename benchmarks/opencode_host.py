@@ -30,7 +30,7 @@ from measure import MAXRSS_UNIT_BYTES
 from terminal import Terminal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
-from conftest import HINT, OPENCODE_VERSION, installed_binary
+from conftest import OPENCODE_VERSION, installed_binary
 from opencode import OpenCode, Server
 from plugin import ocblob, use_plugin
 
@@ -309,7 +309,8 @@ def find_binary() -> Path:
     named = os.environ.get("OCBLOB_TEST_OPENCODE")
     binary = Path(named) if named else installed_binary()
     if binary is None or not binary.exists():
-        sys.exit(f"no OpenCode {OPENCODE_VERSION} here: {HINT} when you run the integration tests")
+        how = "set OCBLOB_TEST_OPENCODE to a binary, or run tests/integration once with OCBLOB_TEST_INSTALL=1"
+        sys.exit(f"no OpenCode {OPENCODE_VERSION} here: {how}")
     return binary
 
 
