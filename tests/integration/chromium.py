@@ -15,8 +15,8 @@ from typing import Any, Self
 from websockets.sync.client import ClientConnection, connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-START_TIMEOUT_SECONDS = 20.0
-ANSWER_TIMEOUT_SECONDS = 20.0
+START_TIMEOUT_SECONDS = 60.0
+ANSWER_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 5.0
 POLL_SECONDS = 0.05
 HTTP_ERROR = 400

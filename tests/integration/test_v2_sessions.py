@@ -27,7 +27,7 @@ from opencode import (
 )
 from plugin import NEEDLE, ocblob
 
-PROMPT_TIMEOUT_SECONDS = 20.0
+PROMPT_TIMEOUT_SECONDS = 60.0
 USER_FILES = ("first.png", "photo.jpg")  # V2's OpenAI protocol takes no PDF
 V2_TABLES = ("session_message", "session_input")
 ALL_TABLES = (*V2_TABLES, "part", "event", "message", "session", "event_sequence", "session_context_epoch")

@@ -21,7 +21,7 @@ from plugin import NEEDLE, ocblob, store_of
 
 from ocblob import Resolver, find_refs
 
-SHOW_TIMEOUT_SECONDS = 20.0
+SHOW_TIMEOUT_SECONDS = 60.0
 PLAIN_SIZE = [144, 80]
 SIZE = (640, 400)
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40))
