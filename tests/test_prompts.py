@@ -293,6 +293,26 @@ def test_a_directory_that_cannot_be_written(history: Path) -> None:
     assert before == history.read_bytes()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="resource is POSIX")
+def test_a_full_disk(store: BlobStore, tmp_path: Path) -> None:
+    """If the new file cannot be written the old one stays, nothing is left beside it, and the reason is told."""
+    path = write(tmp_path / "state" / "h.jsonl", [prompt_line("a", payload(3_000_000, 1)), prompt_line("b")])
+    assert 1 == out(store, path).payloads
+    before = path.read_bytes()
+    script = """
+import resource, sys
+from pathlib import Path
+from ocblob import BlobStore
+from ocblob.prompts import restore_prompts
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+with BlobStore.open(sys.argv[2]) as store:
+    print(*restore_prompts([Path(sys.argv[1])], store).problems)
+"""
+    assert f"{path}: File too large\n" == finish(spawn(script, str(path), store.url))
+    assert before == path.read_bytes()
+    assert [path] == list(path.parent.iterdir())
+
+
 def test_lines_left_aside_are_told(store: BlobStore, history: Path) -> None:
     """What a killed pass could not bring over is named each time, until somebody has looked at it."""
     aside = write(history.with_name(f".{history.name}.7-0123456789abcdef-00000000{replacing.KEPT}"), [b"another"])
@@ -508,10 +528,10 @@ def test_offload_and_restore_by_command(host: Cli) -> None:
     assert (0, 1, before) == (planned.code, planned.json["prompts"]["payloads"], history.read_bytes())
     moved = host.run("offload", "--no-plugin", "--prompt-history")
     assert 0 == moved.code
-    assert b"prompts   1 payloads out of 1 lines of 1 files: 26.7 kB of base64" in moved.out
+    assert b"prompts   1 payloads out of 1 lines: 26.7 kB of base64" in moved.out
     assert [digest_of(payload(BIG, 1))] == named(history)
     planned = host.run("restore", "--prompt-history", "--dry-run")
-    assert b"prompts   1 attachments into 1 lines of 1 files, 20.0 kB" in planned.out
+    assert b"prompts   1 attachments into 1 lines, 20.0 kB" in planned.out
     assert 1 == len(named(history))
     restored = host.run("restore", "--prompt-history", "--json")
 

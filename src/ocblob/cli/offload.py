@@ -142,7 +142,7 @@ def _print(place: config.Place, done: OffloadPass, *, dry_run: bool) -> None:
         click.echo("  inline    " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(stays.items())))
     if (prompts := done.prompts) is not None:
         click.echo(
-            f"  prompts   {prompts.payloads:,} payloads out of {prompts.lines:,} lines of {prompts.files:,} files:"
+            f"  prompts   {prompts.payloads:,} payloads out of {prompts.lines:,} lines:"
             f" {format_size(prompts.payload_chars)} of base64"
         )
     click.echo(f"  database  {format_size(done.before.total)} -> {format_size(done.after.total)}" + _space(done))

@@ -74,8 +74,8 @@ def command(
         )
         if prompts_report is not None:
             click.echo(
-                f"  prompts   {prompts_report.refs_restored:,} attachments into {prompts_report.lines:,} lines of"
-                f" {prompts_report.files:,} files, {format_size(prompts_report.size)}"
+                f"  prompts   {prompts_report.refs_restored:,} attachments into {prompts_report.lines:,} lines,"
+                f" {format_size(prompts_report.size)}"
             )
         for reason, count in sorted((Counter(report.unresolved) + Counter(_unresolved(done))).items()):
             click.echo(f"  {reason:<9} {count:,} refs stay as they are")
