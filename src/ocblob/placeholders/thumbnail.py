@@ -90,7 +90,6 @@ def _read(kind: _Type, data: bytes) -> Image.Image | None:
         small = small.convert("RGB")
     if turn is not None:
         small = small.transpose(turn)
-    small.info.clear()  # comments, profiles and the like would be written again
     return small
 
 
@@ -108,7 +107,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _reduced(picture: Image.Image, factors: tuple[int, int]) -> Image.Image:
-    """The picture made smaller by whole factors, in RGB, RGBA or L.
+    """A new picture: this one made smaller by whole factors, in RGB, RGBA or L, without comments and profiles.
 
     It is done in bands, so that nothing but the picture itself is ever there in its full size.
     """
