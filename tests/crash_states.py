@@ -265,10 +265,10 @@ class Disk:
                 whole.update(f"{path}\0".encode() + digest)
         whole.update("\0".join(sorted(told)).encode())
         kept = {item.number for item in choice.items}
-        missing = [_words(item) for item in self._pending if item.number not in kept]
+        missing = [item for item in self._pending if item.number not in kept]
         details = [
             *(["all"] if not missing else []),
-            *missing[:6],
+            *map(_words, missing[:6]),
             *([f"and {len(missing) - 6} more"] if len(missing) > 6 else []),
         ]
         if choice.torn:
