@@ -24,7 +24,7 @@ from ocblob.prompts import (
 )
 from ocblob.prompts.lines import PromptFile
 from ocblob.store.writer import Batch, Wanted, Writer
-from processes import as_nobody, finish, spawn
+from processes import Neighbour, as_nobody, finish, spawn
 from samples import data_url, make_opencode, object_path, payload, prompt_line, tree
 from stores import keys, place, remote_store, shared
 
@@ -537,6 +537,17 @@ def test_offload_and_restore_by_command(host: Cli) -> None:
 
     assert (0, 1, True) == (restored.code, restored.json["prompts"]["refs_restored"], restored.json["complete"])
     assert before == history.read_bytes()
+
+
+def test_a_running_host_is_warned_of(host: Cli) -> None:
+    """A host that has read refs may write them again: who restores is told so, if one runs and something came back."""
+    assert 0 == host.run("offload", "--no-plugin", "--prompt-history").code
+    with Neighbour(host.root / "data" / "opencode" / "opencode.db") as neighbour:
+        neighbour.execute("SELECT count(*) FROM part")
+        done, again = (host.run("restore", "--prompt-history") for _ in range(2))
+
+    assert [0, 0] == [done.code, again.code]
+    assert [True, False] == ["may write refs into these files again" in told.err for told in (done, again)]
 
 
 def test_min_size_counts_for_prompts_too(host: Cli) -> None:

@@ -243,6 +243,11 @@ def restore_pass(  # noqa: PLR0913
                 progress=progress(at.database, at.all_columns, 0, chosen),
             )
         back = restore_prompts(config.prompt_history_files(), store, dry_run=dry_run) if prompts else None
+        if back is not None and back.files_replaced and used:
+            say(
+                "warning: another process has the database open; an OpenCode that had read its prompts before may"
+                " write refs into these files again: restore once more when it has ended"
+            )
     return RestorePass(report, back)
 
 
