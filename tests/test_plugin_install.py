@@ -12,6 +12,8 @@ import pytest
 
 from command_line import Cli, Done, cli_in
 from ocblob import __version__, config
+from ocblob.errors import UsageError
+from ocblob.hosts.opencode.installation import apply_install, plan_install
 from ocblob.hosts.opencode.jsonc import parse
 from ocblob.hosts.opencode.stub import Packages, packages, put_stub, remove_stub
 from ocblob.plugins import script, version_of
@@ -193,6 +195,27 @@ def test_a_read_only_file_is_left_alone(cli: Cli) -> None:
 
     assert (2, before) == (done.code, tree(cli.root))
     assert f"{path} is read-only; nothing was written" in done.err
+
+
+def test_an_edit_beside_ours_is_not_lost(cli: Cli) -> None:
+    """What was written after the look at the file stays, and nothing of ours is written."""
+    path = write(cli, "{}")
+    plan = plan_install(config.plugin_site(), script(), {"store": "/s"}, new={})
+    path.write_text('{"model": "a/b"}')
+
+    with pytest.raises(UsageError, match="has changed meanwhile"):
+        apply_install(plan)
+    assert ['{"model": "a/b"}', 1] == [path.read_text(), len(list(directory_of(cli).iterdir()))]
+
+
+def test_a_disk_that_refuses_is_told(cli: Cli) -> None:
+    """The error names the place, and the configuration is as it was."""
+    path = write(cli, "{}")
+    (directory_of(cli) / "ocblob").write_text("no directory")
+    done = cli.run("plugin", "install")
+
+    assert (1, "{}") == (done.code, path.read_text())
+    assert str(directory_of(cli) / "ocblob") in done.err
 
 
 def test_a_link_is_followed_and_stays(cli: Cli) -> None:
@@ -475,6 +498,22 @@ def test_what_is_there_is_never_touched(
     assert ("OpenCode installs npm packages" in done.err) == (after is Packages.WANTED)
     assert there.items() <= now.items()
     assert there == tree(directory)
+
+
+def test_every_directory_that_opencode_looks_into_gets_a_stand_in(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those in the home and of OPENCODE_CONFIG_DIR too, if they are there; a removal takes each away."""
+    named, home = tmp_path / "named", cli.root / "home" / ".opencode"
+    monkeypatch.setenv("OPENCODE_CONFIG_DIR", str(named))
+    home.mkdir(parents=True)
+    named.mkdir()
+    stand_ins = cli.run("plugin", "install", "--json").json["stand_ins"]
+    states = {packages(path) for path in (home, named, directory_of(cli))}
+    cli.run("plugin", "remove")
+
+    assert sorted(map(str, (home, named, directory_of(cli)))) == sorted(stand_ins)
+    assert ({Packages.STAND_IN}, {}, {}) == (states, tree(home), tree(named))
 
 
 def test_a_stand_in_can_be_put_and_removed_after_a_crash(tmp_path: Path) -> None:

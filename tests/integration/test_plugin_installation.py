@@ -124,8 +124,12 @@ def project_host(opencode: OpenCode) -> OpenCode:
     return opencode
 
 
-def test_a_running_server_loads_a_projects_plugin(project_host: OpenCode) -> None:
-    """It is told, and reads the project's configuration again; of a script that it has loaded it keeps the old one."""
+def test_a_running_server_loads_a_projects_plugin(project_host: OpenCode, tmp_path: Path, model: MockModel) -> None:
+    """It is told, and reads the project's configuration again; of a script that it has loaded it keeps the old one.
+
+    With another configuration it is another user's: nothing is asked of it, and the exit code is 3.
+    """
+    other = OpenCode(project_host.binary, tmp_path / "other", model)
     project = project_host.project
     script = project / ".opencode" / "ocblob" / "ocblob.js"
     with project_host.serve() as server:
@@ -136,15 +140,28 @@ def test_a_running_server_loads_a_projects_plugin(project_host: OpenCode) -> Non
         ((spec, given),) = loaded(server, project)
         script.write_text("// ocblob plugin 0.0.1\n")
         newer = install(project_host, server, "--project", str(project))
+        foreign = install(other, server, codes=(3,))
 
     reports = (first, again, options, newer)
     assert ["loaded", "loaded", "loaded", "restart"] == [report["told"] for report in reports]
     assert [True, False, True, True] == [report["changed"] for report in reports]
     assert (script.as_uri(), 9) == (spec, given["maxSessions"])
+    assert ("unreachable", [f"{server.url} runs with another configuration than {other.config}"]) == (
+        foreign["told"],
+        foreign["notes"],
+    )
 
 
 def test_a_running_server_must_be_restarted_for_the_users_plugin(opencode: OpenCode) -> None:
-    """It reads the user's configuration once: that is said, and true; after a restart it has the plugin."""
+    """It reads the user's configuration once: that is said, and true. After a restart our entry counts for OpenCode.
+
+    It does so among comments and trailing commas, behind a byte order mark.
+    """
+    settings = json.loads((opencode.config / "opencode.json").read_text())
+    lines = [f"  {json.dumps(name)}: {json.dumps(value)}," for name, value in settings.items()]
+    text = "\n".join(["\ufeff{ // mine", *lines, '  "plugin": [', "    // none yet", "  ], /* so far */", "}"])
+    (opencode.config / "opencode.json").unlink()
+    (opencode.config / "opencode.jsonc").write_text(text)
     with opencode.serve() as server:
         server.sessions()
         told = install(opencode, server)["told"]
@@ -156,16 +173,6 @@ def test_a_running_server_must_be_restarted_for_the_users_plugin(opencode: OpenC
     assert ("restart", []) == (told, before)
     assert ("loaded", False) == (again["told"], again["changed"])
     assert [(opencode.config / "ocblob" / "ocblob.js").as_uri()] == [spec for spec, _options in after]
-
-
-def test_a_server_of_somebody_else_is_left_alone(opencode: OpenCode, tmp_path: Path, model: MockModel) -> None:
-    """Another configuration is another user's: nothing is asked of it, and the exit code is 3."""
-    other = OpenCode(opencode.binary, tmp_path / "other", model)
-    with opencode.serve() as server:
-        report = install(other, server, codes=(3,))
-
-    assert "unreachable" == report["told"]
-    assert [f"{server.url} runs with another configuration than {other.config}"] == report["notes"]
 
 
 def test_a_server_with_a_password_is_asked_with_it(project_host: OpenCode) -> None:
@@ -182,17 +189,3 @@ def test_a_server_with_a_password_is_asked_with_it(project_host: OpenCode) -> No
         without["told"],
         without["notes"],
     )
-
-
-def test_opencode_reads_what_we_have_written_into_comments(opencode: OpenCode) -> None:
-    """An entry among comments and trailing commas counts for OpenCode as it does for us."""
-    settings = json.loads((opencode.config / "opencode.json").read_text())
-    lines = [f"  {json.dumps(name)}: {json.dumps(value)}," for name, value in settings.items()]
-    text = "\n".join(["\ufeff{ // mine", *lines, '  "plugin": [', "    // none yet", "  ], /* so far */", "}"])
-    (opencode.config / "opencode.json").unlink()
-    (opencode.config / "opencode.jsonc").write_text(text)
-    install(opencode, None)
-    with opencode.serve() as server:
-        found = loaded(server, opencode.project)
-
-    assert [(opencode.config / "ocblob" / "ocblob.js").as_uri()] == [spec for spec, _options in found]

@@ -205,8 +205,8 @@ def remove(site: Site, *, keep: Collection[Path] = (), dry_run: bool = False) ->
     done: list[Path] = []
     try:
         for file in dict.fromkeys(entry.file for entry in installed(site)):
-            made: object = note.get("made") if str(file) == made_for else ""
-            _remove_entry(file, made=str(made), dry_run=dry_run)
+            made = note.get("made") if str(file) == made_for else None
+            _remove_entry(file, made=str(made or ""), dry_run=dry_run)
             done.append(file)
         done += [
             directory / "node_modules"
