@@ -79,6 +79,7 @@ def test_what_is_stored_and_what_stays(tmp_path: Path, runtime: Runtime, command
         part(data) | {"url": data_url(payload(6145))[:-2] + "B="},
         part(data) | {"url": "file:///a.pdf"},
         part(data) | {"url": f"data:{PDF};base64,{text}"},
+        part(base64.b64decode(text) + b"%" * 7000),  # a ref too: previews make them large
         part(data, "image/heic"),
         part(data, "image/svg+xml"),
         part(data) | {"mime": "image/png"},
@@ -301,6 +302,24 @@ def test_a_command_that_hangs_is_given_up(tmp_path: Path, runtime: Runtime, comm
     assert ["warn"] == [log["level"] for log in case["logs"]]
 
 
+def test_a_verb_that_hangs_leaves_the_others(tmp_path: Path, runtime: Runtime, command: FakeCommand) -> None:
+    """Blobs that do not come within five minutes are told in words, for the next five minutes at once."""
+    data, begun = payload(9000), str(command.root / "go-begun")
+    text = command.teach(data, PDF)
+    lost = part(b"") | {"url": ref_part(command, b"lost")["url"]}
+    other = part(b"") | {"url": ref_part(command, b"other")["url"]}
+    options = command.options | {"environment": {"FAKE_MODE": "cat hangs"}}
+    steps = [["begin", *transform([lost])[1:]], ["until", begun], ["advance", 5 * MINUTE_MS], ["end"]]
+    steps += [["advance", 2 * MINUTE_MS], transform([lost, other]), message([part(data)])]
+
+    case = runtime.one(tmp_path, {"options": options, "steps": steps})
+
+    first, again, stored = (parts_of(done) for done in case["done"] if done)
+    assert ["text"] * 3 == [item["type"] for item in (*first, *again)]
+    assert [f"data:{PDF};base64,{text}"] == [item["url"] for item in stored]
+    assert [["cat", digest_of(b"lost")]] == [call["words"] for call in command.calls("cat")]
+
+
 def test_no_command_and_no_database(tmp_path: Path, runtime: Runtime, command: FakeCommand) -> None:
     """Without either the attachment stays, and it is told once."""
     given = part(payload(9000))
@@ -353,13 +372,13 @@ def test_the_cache_is_bounded(tmp_path: Path, runtime: Runtime, command: FakeCom
     first, second, third, large = (payload(size, size) for size in (300_000, 300_001, 300_002, 900_000))
     one, two, three, huge = (ref_part(command, data) for data in (first, second, third, large))
     nobody = one | {"url": ref_part(command, b"")["url"]}
-    turns = [[one], [two], [one], [huge], [one, two], [huge], [three], [one], [two], [nobody], [nobody]]
+    turns = [[one], [two], [huge], [two, one], [huge], [three], [one], [two], [nobody], [nobody]]
     options = command.options | {"cacheMB": 1}
 
     case = runtime.one(tmp_path, {"options": options, "steps": [transform(turn) for turn in turns]})
 
     assert [] == case["logs"]
-    expected = [first, second, large, large, third, first, second, b""]
+    expected = [first, second, large, large, third, second, b""]
     assert [digest_of(data) for data in expected] == [call["words"][1] for call in command.calls("cat")]
 
 

@@ -11,7 +11,7 @@ from plugin_process import TRANSFORM, Runtime
 
 from ocblob import find_refs
 from ocblob.placeholders import ALIASES, CARRIERS, build, carry
-from ocblob.ref import PLACEHOLDER_BYTES_MAX, SIZE_MAX, Ref, marker_line
+from ocblob.ref import MARKER_BASE64, PLACEHOLDER_BYTES_MAX, SIZE_MAX, Ref, marker_line
 
 DIGEST = "9c" * 32
 LINE = marker_line(Ref(DIGEST, 1234, (("store", "3f2a9c01"),)))
@@ -143,6 +143,8 @@ def odd_places() -> Iterator[str]:
         yield url_of(head + b"xx" + LINE + b"x" * gap + LINE, "application/pdf")
         yield url_of(head + b"xx" + LINE + b"x" * gap + b"ocblob/1 ", "application/pdf")
         yield url_of(head + b"x" * gap + b"ocblob/1 " + LINE, "application/pdf")
+    # What grep finds, at an offset of the base64 that is none of a byte, beside a marker that is out of line.
+    yield url_of(head + b"xx" + base64.b64decode(b"A" + MARKER_BASE64 + b"AAA") + b"x" + LINE, "application/pdf")
     for size in range(PLACEHOLDER_BYTES_MAX - 4, PLACEHOLDER_BYTES_MAX + 5):
         start = head + b"xx" + LINE
         yield url_of(start + b"x" * (size - len(start)), "application/pdf")
