@@ -624,7 +624,9 @@ class Rescan {
     const wait = turn.take()
     if (wait > 0) return wait
     const sessions = [...this.#sessions].flatMap((session) => ["--session", session])
-    const line = this.#command.line(PASS, "--no-plugin", "--quiet", "--db", database, ...sessions)
+    const least = Math.min(Math.floor(this.#options.minSize), Number.MAX_SAFE_INTEGER)
+    const words = ["--no-plugin", "--quiet", "--min-size", String(least), "--db", database, ...sessions]
+    const line = this.#command.line(PASS, ...words)
     const log = fs.openSync(turn.log, "w", 0o600)
     try {
       const child = spawn(line[0], line.slice(1), {
