@@ -55,6 +55,7 @@ def offload(database: Path, out: Path, *more: str) -> Command:
         *OCBLOB,
         "offload",
         "--no-plugin",
+        *([] if "--previews" in more else ["--no-previews"]),  # what everybody pays, Pillow or not
         "--db",
         str(database),
         "--store",
@@ -80,6 +81,7 @@ CASES: dict[str, Case] = {
         offload(db, out),
         [*OCBLOB, *VACUUM_IN_PLACE, "--db", str(db), "--json"],
     ],
+    "ocblob offload --vacuum, with previews": lambda db, out: [offload(db, out, "--vacuum", "--previews")],
     "zstd -3 -T1": lambda db, out: [["zstd", "-3", "-T1", "-q", "-k", "-o", str(out / "db.zst"), str(db)]],
     "VACUUM INTO": lambda db, out: [[PYTHON, "-c", VACUUM_INTO, str(db), str(out / "vacuumed.db")]],
     "plain script": lambda db, out: [plain_script(db, out)],

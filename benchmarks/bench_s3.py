@@ -140,7 +140,19 @@ def main() -> None:
         made = run([PYTHON, __file__, "--make", str(database), "--size-mb", str(options.size_mb)], env=env)
         payloads = made["payloads"]
         local = directory / "local"
-        cli = [PYTHON, "-m", "ocblob", "offload", "--table", "part:data", "--store", str(local), "-q", "--db"]
+        cli = [
+            PYTHON,
+            "-m",
+            "ocblob",
+            "offload",
+            "--no-previews",
+            "--table",
+            "part:data",
+            "--store",
+            str(local),
+            "-q",
+            "--db",
+        ]
         copy = directory / "copy.db"
         shutil.copyfile(database, copy)
         run([*cli, str(copy)], env=env)

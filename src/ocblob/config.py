@@ -23,7 +23,7 @@ CONFIG_VARIABLE = "OCBLOB_CONFIG"
 STATE_VARIABLE = "XDG_STATE_HOME"
 S3_VARIABLES = "OCBLOB_S3_"
 """`OCBLOB_S3_ENDPOINT_URL` is the option `endpoint_url` of `s3://` URLs."""
-_KEYS = ("store", "cache_size")
+_KEYS = ("store", "cache_size", "previews")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,15 @@ def store_place(
         url, source = str(platformdirs.user_data_path("ocblob", appauthor=False) / "store"), "default"
     tier = LocalTier(_state_directory(environment) / "stores", _cache_bytes(cache_size, path, settings, environment))
     return StorePlace(url, source, tier, _options(path, settings, environment))
+
+
+def previews(option: bool | None, environment: Mapping[str, str] = os.environ) -> bool | None:  # noqa: FBT001
+    """Whether refs of pictures show them: the option, the config file; None if nobody says so."""
+    path, settings = config_file(environment)
+    wish = option if option is not None else settings.get("previews")
+    if wish is not None and not isinstance(wish, bool):
+        raise UsageError(f"{path}: previews must be true or false")
+    return wish
 
 
 def _cache_bytes(option: str | None, path: Path, settings: Mapping[str, object], environment: Mapping[str, str]) -> int:

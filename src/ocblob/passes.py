@@ -150,6 +150,7 @@ def offload_pass(  # noqa: PLR0913
     min_chars: int,
     include_v2: bool,
     prompts: bool,
+    previews: bool | None,
     need_plugin: bool,
     dry_run: bool,
     vacuum: VacuumWhen,
@@ -183,7 +184,15 @@ def offload_pass(  # noqa: PLR0913
             if created:
                 say(f"created a blob store at {store.url}")
             register(store, at, tables)
-            report = offload(at.database, store, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
+            report = offload(
+                at.database,
+                store,
+                columns,
+                scope=chosen,
+                min_chars=min_chars,
+                progress=report_progress,
+                previews=previews,
+            )
             moved = _offload_prompts(store, min_chars) if prompts else None
     vacuumed, skipped = None, ""
     if vacuum == "always":

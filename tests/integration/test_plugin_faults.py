@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mock_model import MockModel
@@ -117,7 +118,14 @@ def test_a_command_that_is_not_there_is_told_in_words(host: OpenCode) -> None:
 
 def test_wrong_options_count_for_nothing(host: OpenCode) -> None:
     """Options that cannot be meant are told in the log, and the others work."""
-    wrong = {"command": 7, "ingest": "yes", "cacheMB": -1, "minSize": "8kB", "environment": [1], "colour": "blue"}
+    wrong: dict[str, Any] = {
+        "command": 7,
+        "ingest": "yes",
+        "cacheMB": -1,
+        "minSize": "8kB",
+        "environment": [1],
+        "colour": "blue",
+    }
     use_plugin(host, **wrong)
 
     with host.serve() as server:
@@ -140,7 +148,7 @@ def test_without_the_plugin_the_turn_is_answered(host: OpenCode) -> None:
 
 def sessions_of_running(server: Server) -> dict[str, str]:
     """Each fault's session, as a running server tells."""
-    found = {}
+    found: dict[str, str] = {}
     for session in (info["id"] for info in server.sessions()):
         names = [part["filename"] for message in server.messages(session) for part in message["parts"] if "url" in part]
         found |= {Path(name).stem: session for name in names}

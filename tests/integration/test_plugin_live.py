@@ -28,6 +28,7 @@ def grow(database: Path) -> None:
     connection.execute("PRAGMA foreign_keys=ON; PRAGMA synchronous=OFF").fetchall()
     names = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info('part')")]
     row = connection.execute("SELECT * FROM part WHERE data ->> '$.type' = 'file' LIMIT 1").fetchone()
+    assert row is not None
     model = dict(zip(names, row, strict=True))
     source = random.Random(1)
     with connection:

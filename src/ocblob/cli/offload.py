@@ -9,6 +9,7 @@ from ocblob.cli.options import (
     SizeType,
     asker,
     dry_run_option,
+    previews_option,
     print_json,
     print_problems,
     progress_bar,
@@ -41,6 +42,7 @@ from ocblob.units import format_size
 @table_option
 @click.option("--include-v2", is_flag=True, help="Also cells of V2 sessions, where OpenCode cannot resolve refs yet.")
 @prompts_option
+@previews_option
 @click.option("--vacuum", is_flag=True, help="Give the disk space back afterwards.")
 @click.option("--no-plugin", is_flag=True, help="Go on although OpenCode has no plugin to resolve refs.")
 @click.option("--yes", is_flag=True, help="Do not ask, whoever owns the database.")
@@ -59,6 +61,7 @@ def command(
     tables: tuple[str, ...],
     include_v2: bool,
     prompts: bool,
+    previews: bool | None,
     vacuum: bool,
     no_plugin: bool,
     yes: bool,
@@ -85,6 +88,7 @@ def command(
             min_chars=min_chars,
             include_v2=include_v2,
             prompts=prompts,
+            previews=previews,
             need_plugin=not no_plugin,
             dry_run=dry_run,
             vacuum=when,

@@ -97,6 +97,12 @@ prompts_option = click.option(
     is_flag=True,
     help="Also OpenCode's files of prompts and stashed prompts, the whole of them.",
 )
+previews_option = click.option(
+    "--previews/--no-previews",
+    default=None,
+    callback=lambda _ctx, _param, value: config.previews(value),
+    help="Whether the ref of a picture shows it.  [default: if Pillow is there]",
+)
 session_option = click.option(
     "--session", "sessions", multiple=True, metavar="ID", help="Only this session; may be repeated."
 )

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import click
 
 from ocblob import config
-from ocblob.cli.options import print_json, sayer, standard_options
+from ocblob.cli.options import previews_option, print_json, sayer, standard_options
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.errors import UsageError
 from ocblob.hosts.detect import host_of
@@ -24,11 +24,7 @@ READ_BYTES = 1 << 20
 @click.command()
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--mime", metavar="TYPE", help="The media type; by default guessed from the file's name.")
-@click.option(
-    "--previews/--no-previews",
-    default=None,
-    help="Whether the ref of a picture shows it.  [default: if Pillow is there]",
-)
+@previews_option
 @standard_options
 def command(
     file: BinaryIO,
