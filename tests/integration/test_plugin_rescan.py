@@ -37,7 +37,7 @@ def passes(command: FakeCommand, count: int) -> list[list[str]]:
     end = time.monotonic() + PATIENCE_SECONDS
     while len(command.calls("offload")) < count and time.monotonic() < end:
         time.sleep(0.01)
-    return [call["words"][5:] for call in command.calls("offload")]
+    return [call["words"][7:] for call in command.calls("offload")]
 
 
 def turn_file(command: FakeCommand, root: Path) -> Path:
@@ -73,7 +73,7 @@ def test_sessions_that_rest_are_looked_at_in_turn(tmp_path: Path, runtime: Runti
     expected = [["--session", "ses_1"], ["--session", "ses_2", "--session", "ses_3", "--session", "ses_4"]]
     assert [*expected, ["--session", "ses_5"]] == passes(command, 3)
     words = command.calls("offload")[0]["words"]
-    assert ["offload", "--no-plugin", "--quiet", "--db", str(command.database)] == words[:5]
+    assert ["offload", "--no-plugin", "--quiet", "--min-size", "8192", "--db", str(command.database)] == words[:7]
     assert [f"ocblob: {LOOKED}"] == [log["message"] for log in case["logs"]]
 
 
