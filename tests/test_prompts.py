@@ -3,16 +3,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from command_line import Cli, cli_in
-from ocblob import BlobStore, find_refs, replacing
+from ocblob import BlobStore, codec, find_refs, replacing
 from ocblob.backends.memory import MemoryBackend
 from ocblob.deletions import prune_pass
 from ocblob.digest import digest_of
-from ocblob.errors import ClaimLostError, DeletionRefusedError
+from ocblob.errors import BlobCorruptError, ClaimLostError, DeletionRefusedError
 from ocblob.filesystem import sole_replacer
 from ocblob.hosts.opencode.places import prompt_history_places
 from ocblob.prompts import (
@@ -255,6 +255,24 @@ def test_a_blob_that_goes_bad_under_our_eyes(
     assert (1, 0, False) == (restored.files_left, restored.refs_restored, restored.complete)
     assert before == history.read_bytes()
     assert [history] == list(history.parent.iterdir())
+
+
+def test_a_blob_that_cannot_be_stored(store: BlobStore, history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line with a payload that does not read back from the store stays as it is, and is told; others move."""
+    real, bad = codec.decode, digest_of(payload(BIG, 2))
+
+    def decode(stream: BinaryIO, *, digest: str) -> Iterator[bytes]:
+        if digest == bad:
+            raise BlobCorruptError("a bug of the codec", digest=digest)
+        return real(stream, digest=digest)
+
+    monkeypatch.setattr(codec, "decode", decode)
+    before = history.read_bytes().splitlines()
+    moved = out(store, history)
+
+    assert (1, 1, 1, False) == (moved.files_replaced, moved.payloads, moved.failed, moved.complete)
+    assert before[:3] == history.read_bytes().splitlines()[:3]
+    assert f"{history} line 2: blob {bad} does not read back" in moved.problems[0]
 
 
 def test_unreadable_files_are_told(store: BlobStore, tmp_path: Path) -> None:
