@@ -493,9 +493,11 @@ class Ingest {
     const cut = cutDataUrl(url)
     if (!cut || cut.payload.length < this.#options.minSize || parseRef(url)) return null
     try {
-      const data = decodeExactly(cut.payload)
-      if (!data || !this.#passesUnchanged(cut, data, mime)) return null
-      return await this.#puts(() => this.#put(cut, data))
+      // Decoded only when it is its turn: a message may bring many large ones.
+      return await this.#puts(async () => {
+        const data = decodeExactly(cut.payload)
+        return data && this.#passesUnchanged(cut, data, mime) ? this.#put(cut, data) : null
+      })
     } catch (error) {
       this.#tell("warn", `an attachment stays in the database: ${error?.message ?? error}`)
       return null
