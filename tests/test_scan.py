@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocblob.digest import digest_of
-from ocblob.placeholders import accepts
+from ocblob.placeholders import CARRIERS, accepts
 from ocblob.ref import Ref, parse_base64
 from ocblob.rewrite import reference_text
 from ocblob.scan import InlineSpan, PayloadSpan, Reason, RefSpan, Span, find_refs, scan, scan_text
@@ -435,3 +435,44 @@ def test_refs_of_a_cell_in_their_order() -> None:
     assert [] == find_refs(json.dumps({"text": cell.decode()}))
     assert [] == find_refs("")
     assert [REF] == find_refs('{"\ud800":"' + PNG_REF.decode() + '"}')
+
+
+@pytest.mark.parametrize("kind", [*CARRIERS, "text/plain"])
+@pytest.mark.parametrize("step", [1, 7, 100, 10**6])
+def test_a_bare_ref_is_found_where_it_may_stand(kind: str, step: int) -> None:
+    """A ref that is a whole JSON string and no data URL is found in pieces of any size, but only when asked for."""
+    ref = Ref("ab" * 32, 5)
+    bare = (reference_text(kind, ref) or b"").decode()
+    url = f"data:{kind};base64,{bare}"
+    cell = json.dumps({"a": bare, "files": [{"data": bare, "uri": url}, url, bare], "b": f"no {bare}"}).encode()
+    pieces = [cell[at : at + step] for at in range(0, len(cell), step)]
+
+    found = [span for span in scan(pieces, hashing=False, bare_refs=True) if isinstance(span, RefSpan)]
+
+    assert [ref] * 5 == [span.ref for span in found]
+    assert [bare.encode()] * 5 == [cell[span.start : span.end] for span in found]
+    assert {kind} == {span.mime for span in found}
+    assert 2 == sum(isinstance(span, RefSpan) for span in scan(pieces, hashing=False))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": "x%s"}',
+        '{"a": "%sAAAA"}',
+        '{"a": "\\"%s\\""}',
+        '{"a": "%s',
+        "%s",
+        '"%s"',
+        '{"a": "AAAA%s"}',
+        '{"%s',
+    ],
+)
+def test_what_is_no_whole_string_is_no_bare_ref(text: str) -> None:
+    """A ref's base64 within a longer text, behind an escaped quote or without an end is left alone."""
+    bare = (reference_text("image/png", Ref("ab" * 32, 5)) or b"").decode()
+    cell = (text % bare).encode()
+
+    for step in (1, 10**6):
+        pieces = [cell[at : at + step] for at in range(0, len(cell), step)]
+        assert [] == [span for span in scan(pieces, hashing=False, bare_refs=True) if isinstance(span, RefSpan)]

@@ -54,7 +54,7 @@ def attachments(
                 try:
                     reader = cells.open(cell)
                     key = session = ""
-                    for index, span in enumerate(_spans(reader)):
+                    for index, span in enumerate(_spans(reader, column)):
                         size = _size(span)
                         if size < min_size:
                             continue
@@ -91,7 +91,7 @@ def extract(
             (cell, span)
             for column in columns
             if match["table"] in {None, column.table} and (cell := database.find(column, match["key"]))
-            for index, span in enumerate(_spans(cells.open(cell)))
+            for index, span in enumerate(_spans(cells.open(cell), column))
             if match["index"] in {None, str(index)}
         ]
         if not found:
@@ -105,8 +105,8 @@ def extract(
             yield from base64stream.decode(cells.open(cell).read(span.start, span.end))
 
 
-def _spans(reader: CellReader) -> Iterator[Span]:
-    for span in scan(reader.read(0, reader.size), hashing=False):
+def _spans(reader: CellReader, column: Column) -> Iterator[Span]:
+    for span in scan(reader.read(0, reader.size), hashing=False, bare_refs=column.bare_refs):
         if isinstance(span, PayloadSpan | RefSpan):
             yield span
 

@@ -13,6 +13,8 @@ class Column:
     """The column with the id of the session that a row belongs to; empty if rows have none."""
     updated: str = ""
     """The column with the time of a row's last change, epoch milliseconds; empty if rows have none."""
+    bare_refs: bool = False
+    """Whether a ref may stand there without `data:` and its header, as base64 that is a whole JSON string."""
 
     def __str__(self) -> str:
         return f"{self.table}:{self.column}"

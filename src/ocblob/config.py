@@ -195,6 +195,13 @@ def prompt_history_places(environment: Mapping[str, str] = os.environ) -> list[P
     return opencode.prompt_history_places(environment, Path.home())
 
 
+def prompt_files_of(path: Path, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The files of prompts that may come to hold refs of this database, there or not; none if it is not the host's."""
+    if not is_hosts_own(path, environment):
+        return []
+    return [str(place.resolve()) for place in prompt_history_places(environment)]
+
+
 def plugin_installed(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the host app resolves refs by our plugin."""
     return opencode.plugin_installed(environment, Path.home())

@@ -283,6 +283,6 @@ def refs_in(database: Database, columns: tuple[Column, ...]) -> Iterator[tuple[C
 def _spans(cells: Cells, cell: Cell) -> Iterator[Span]:
     try:
         reader = cells.open(cell)
-        yield from scan(reader.read(0, reader.size), hashing=False)
+        yield from scan(reader.read(0, reader.size), hashing=False, bare_refs=cell.column.bare_refs)
     except CellError:
         return  # the row went away, or changed: it is no row to judge by now

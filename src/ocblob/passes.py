@@ -136,8 +136,7 @@ def register(store: BlobStore, at: Opened, tables: tuple[str, ...]) -> None:
 
     Raises `BackendError` if the store cannot be written.
     """
-    own = config.is_hosts_own(at.database.path)
-    files = [str(place.resolve()) for place in config.prompt_history_places()] if own else []
+    files = config.prompt_files_of(at.database.path)
     store.registry.register(at.database.url, host=at.profile.name, tables=tables, files=files)
 
 

@@ -135,7 +135,8 @@ class _Planner:
         """What becomes of a cell; None if no ref of it can be resolved."""
         if not _may_hold_refs(reader):
             return None
-        spans = [span for span in scan(reader.read(0, reader.size), hashing=False) if isinstance(span, RefSpan)]
+        found = scan(reader.read(0, reader.size), hashing=False, bare_refs=cell.column.bare_refs)
+        spans = [span for span in found if isinstance(span, RefSpan)]
         if not spans:
             return None
         self._report.cells += 1

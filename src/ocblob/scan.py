@@ -4,6 +4,9 @@ A JSON string counts only when the whole string is a data URL: its opening quote
 JSON white space, its closing quote follows the payload. Inside valid JSON a bare quote that follows one of
 these can only open a string, so the rule needs no parser, and text that merely talks about data URLs never
 matches: quotes inside a string are escaped.
+
+A host may keep the base64 of a data URL without its header. Of such strings only refs can be told, and they are looked
+for only where the host is known to do so.
 """
 
 import re
@@ -15,8 +18,8 @@ from typing import Final
 
 from ocblob.base64stream import Base64Decoder, NotCanonicalError
 from ocblob.digest import Hasher
-from ocblob.placeholders import accepts
-from ocblob.ref import REF_CHARS_MAX, Ref, parse_base64
+from ocblob.placeholders import accepts, type_of
+from ocblob.ref import MARKER_BASE64, REF_CHARS_MAX, Ref, parse_base64
 
 HEADER_BYTES_MAX: Final = 1024
 """A data URL's media type with its parameters; a longer one is no data URL to us."""
@@ -71,7 +74,7 @@ class PayloadSpan(Span):
 
 @dataclass(frozen=True, slots=True)
 class RefSpan(Span):
-    """A ref."""
+    """A ref. Of one without a data URL the header is what its placeholder is."""
 
     ref: Ref
 
@@ -83,13 +86,18 @@ class InlineSpan(Span):
     reason: Reason
 
 
-def scan(chunks: Iterable[bytes], *, min_chars: int = 1, hashing: bool = True) -> Iterator[Span]:
+def scan(
+    chunks: Iterable[bytes], *, min_chars: int = 1, hashing: bool = True, bare_refs: bool = False
+) -> Iterator[Span]:
     """Yield the spans of a cell that comes in pieces of any size, in their order.
+
+    With `bare_refs` also refs that are a whole JSON string without being a data URL.
 
     Payloads shorter than `min_chars` characters of base64 come as inline. Without `hashing` nothing is
     decoded: payloads have no digest, and some of them may turn out not to be canonical.
     Memory: one piece, and 12 KiB.
     """
+    find = _find_header_or_ref if bare_refs else _find_header
     text = b""
     base = 0  # offset of text[0] in the cell
     payload: _Payload | None = None
@@ -105,7 +113,10 @@ def scan(chunks: Iterable[bytes], *, min_chars: int = 1, hashing: bool = True) -
                     break
                 yield payload.close()
                 payload, at = None, end + 1
-            header, at = _find_header(text, at)
+            header, at = find(text, at)
+            if isinstance(header, RefSpan):
+                yield replace(header, start=base + header.start, end=base + header.end)
+                continue
             if header is None:
                 # What may be the beginning of a data URL waits for the next piece.
                 base, text = base + at, text[at:]
@@ -137,6 +148,42 @@ def _find_header(text: bytes, at: int) -> tuple[str | None, int]:
         if comma >= 0 and _HEADER.fullmatch(text, begin, comma):
             return text[begin:comma].decode("utf-8", "surrogateescape"), comma + 1
         at = begin
+
+
+def _find_header_or_ref(text: bytes, at: int) -> tuple[str | RefSpan | None, int]:
+    """The same, or a ref that stands before it and the offset behind its closing quote."""
+    header, behind = _find_header(text, at)
+    before = behind if header is None else text.rfind(_OPENING, at, behind)
+    while (marker := text.find(MARKER_BASE64, at, max(before, 0) if header is not None else len(text))) >= 0:
+        opening, closing = text.rfind(b'"', at, marker), text.find(b'"', marker)
+        at = marker + len(MARKER_BASE64)
+        if opening < 1 or text[opening - 1] not in _BEFORE_OPENING:
+            continue
+        if closing < 0 and len(text) - opening <= REF_CHARS_MAX:
+            return None, opening - 1
+        if ref := _bare_ref(text, opening + 1, closing):
+            return ref, closing + 1
+    if header is not None:
+        return header, behind
+    # What may be the beginning of a ref waits for the next piece.
+    opening = text.rfind(b'"', at)
+    waits = opening > 0 and len(text) - opening <= REF_CHARS_MAX
+    return None, min(behind, opening - 1) if waits else behind
+
+
+def _bare_ref(text: bytes, start: int, end: int) -> RefSpan | None:
+    """The ref that these bytes are, whatever type its placeholder is of."""
+    if not 0 < end - start <= REF_CHARS_MAX:
+        return None
+    kind: str | None = None
+
+    def is_placeholder(data: bytes) -> bool:
+        nonlocal kind
+        kind = type_of(data)
+        return kind is not None
+
+    ref = parse_base64(text[start:end], accepts=is_placeholder)
+    return None if ref is None else RefSpan(start, end, f"{kind};base64", ref)
 
 
 class _Payload:

@@ -161,7 +161,7 @@ def _column_status(  # noqa: PLR0913, PLR0917
         for cell in database.candidates(column, larger_than=REF_CELL_BYTES_MIN, scope=Scope()):
             with contextlib.suppress(CellError):
                 reader = cells.open(cell)
-                _count(counted, reader, min_chars, marks)
+                _count(counted, reader, min_chars, marks, bare_refs=column.bare_refs)
             progress(cell.size)
     return counted
 
@@ -183,8 +183,15 @@ def _prompts_status(found: Status, database: SQLiteDatabase, min_chars: int, mar
     return warnings
 
 
-def _count(counted: ColumnStatus | PromptFileStatus, reader: CellReader, min_chars: int, marks: Marks) -> None:
-    for span in scan(reader.read(0, reader.size), min_chars=min_chars, hashing=False):
+def _count(
+    counted: ColumnStatus | PromptFileStatus,
+    reader: CellReader,
+    min_chars: int,
+    marks: Marks,
+    *,
+    bare_refs: bool = False,
+) -> None:
+    for span in scan(reader.read(0, reader.size), min_chars=min_chars, hashing=False, bare_refs=bare_refs):
         match span:
             case PayloadSpan():
                 counted.inline += 1

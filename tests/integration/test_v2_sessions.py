@@ -223,3 +223,44 @@ def forget_migrations(opencode: OpenCode, *names: str) -> None:
         marks = ", ".join("?" for _ in names)
         connection.execute(f"DELETE FROM migration WHERE id IN ({marks})", names).fetchall()
         assert len(names) == connection.changes()
+
+
+def test_what_opencode_2_takes_over_is_counted_and_comes_back(attachments_host: OpenCode) -> None:
+    """Rows as OpenCode 2 makes them of refs, a user's files without headers, hold the payloads after `restore`.
+
+    They are written by this test, after its source: its package is not to be had where the tests run.
+    """
+    inline = taken_over(attachments_host)
+    ocblob(attachments_host, "offload", "--no-plugin")
+    with closing(apsw.Connection(str(attachments_host.database))) as connection, connection:
+        connection.executemany("INSERT INTO session_message VALUES (?,?,?,?,0,0,?)", taken_over(attachments_host))
+
+    counted = columns(attachments_host)["session_message:data"]
+    warned = v2_warnings(attachments_host)
+    ocblob(attachments_host, "restore")
+
+    rows = query(attachments_host.database, "SELECT id, session_id, type, seq, data FROM session_message ORDER BY seq")
+    assert (0, 5) == counted
+    assert len(warned) == 1
+    assert inline == rows
+
+
+def taken_over(opencode: OpenCode) -> list[tuple[Any, ...]]:
+    """The rows of `session_message` that OpenCode 2 would make of the parts with attachments. No host may run."""
+    rows = []
+    parts = query(opencode.database, "SELECT id, session_id, data FROM part ORDER BY id")
+    for key, session, data in parts:
+        part = json.loads(data)
+        if part["type"] == "file":
+            payload = part["url"].partition(",")[2]
+            file = {"data": payload, "mime": part["mime"], "source": {"type": "inline"}, "name": part["filename"]}
+            rows.append((key, session, "user", {"text": "", "files": [file]}))
+        elif part["type"] == "tool":
+            content = [
+                {"type": "file", "uri": file["url"], "mime": file["mime"]} for file in part["state"]["attachments"]
+            ]
+            rows.append((key, session, "assistant", {"content": [{"type": "tool", "state": {"content": content}}]}))
+    return [
+        (key, session, kind, seq, json.dumps(data, separators=(",", ":")))
+        for seq, (key, session, kind, data) in enumerate(rows)
+    ]

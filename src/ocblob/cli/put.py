@@ -3,7 +3,7 @@
 import mimetypes
 from collections.abc import Iterator
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import click
 
@@ -50,18 +50,20 @@ def command(
     if reference_text(kind, Ref("0" * 64, 0)) is None:
         raise UsageError(f"--mime {kind}: no placeholder exists for this image type, so no ref can stand for it")
     wanted = previews_for(previews)
-    database = _registered(db) if db else None
+    database = _named(db) if db else None
     store, created = create_store(store_place)
     with store:
         if created:
             sayer(quiet=quiet)(f"created a blob store at {store.url}")
         if database:
-            store.registry.register(database[0], host=database[1])
+            store.registry.register(database.url, host=database.host, files=database.files)
         stored = store.put(_pieces(file))
         if not database:
             store.registry.pin(stored.digest, why="put")
         elif config.named_database(None) == db:
-            sayer(quiet=quiet)(f"not pinned: {database[0]} (OCBLOB_DB) is to hold the ref; without one, prune takes it")
+            sayer(quiet=quiet)(
+                f"not pinned: {database.url} (OCBLOB_DB) is to hold the ref; without one, prune takes it"
+            )
         ref = Ref(stored.digest, stored.size, (("store", store.short_id),))
         text = preview_text(kind, ref, wanted, partial(store.read, stored.digest)) if wanted else None
         url = f"data:{kind};base64,{(text or reference_text(kind, ref) or b'').decode('ascii')}"
@@ -71,10 +73,19 @@ def command(
             click.echo(url)
 
 
-def _registered(db: str) -> tuple[str, str]:
-    """The database's name in the registry; it must be one that can be opened."""
-    with SQLiteDatabase(config.database_path(config.database_place(db)), read_only=True) as database:
-        return database.url, host_of(database.tables())
+class _Named(NamedTuple):
+    """A database as the registry knows it."""
+
+    url: str
+    host: str
+    files: list[str]
+
+
+def _named(db: str) -> _Named:
+    """The database that will hold the ref; it must be one that can be opened."""
+    path = config.database_path(config.database_place(db))
+    with SQLiteDatabase(path, read_only=True) as database:
+        return _Named(database.url, host_of(database.tables()), config.prompt_files_of(path))
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

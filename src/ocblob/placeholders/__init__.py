@@ -9,7 +9,17 @@ from typing import Final
 
 from ocblob.placeholders import gif, jpeg, mp4, pdf, png, svg, wav, webp
 
-__all__ = ["ALIASES", "CARRIERS", "CARRIER_BYTES_MAX", "MARKER_BYTES_MAX", "accepts", "build", "carry", "media_type"]
+__all__ = [
+    "ALIASES",
+    "CARRIERS",
+    "CARRIER_BYTES_MAX",
+    "MARKER_BYTES_MAX",
+    "accepts",
+    "build",
+    "carry",
+    "media_type",
+    "type_of",
+]
 
 MARKER_BYTES_MAX: Final = 240
 """A marker must fit in one sub-block of a GIF comment (255), and may be carried by any type."""
@@ -65,6 +75,8 @@ _MAGIC: Final[dict[str, tuple[int, bytes]]] = {
     "video/quicktime": (4, b"ftyp"),
 }
 """Where and how a file of each type begins, whichever version of ours made it."""
+_FORMS: Final = {"audio/wav": b"WAVE", "image/webp": b"WEBP", "video/quicktime": b"qt  "}
+"""What tells types apart that begin alike."""
 
 
 def accepts(mime: str, data: bytes) -> bool:
@@ -74,6 +86,14 @@ def accepts(mime: str, data: bytes) -> bool:
         offset, magic = _MAGIC[essence]
         return data[offset : offset + len(magic)] == magic
     return not essence.startswith("image/") and data.startswith(b"ocblob/") and data.find(b"\n") == len(data) - 1
+
+
+def type_of(data: bytes) -> str | None:
+    """The type that a placeholder is of by its own bytes, text/plain for a bare marker line; None if it is none."""
+    fitting = [kind for kind in _MAGIC if accepts(kind, data)]
+    if fitting:
+        return next((kind for kind in fitting if data[8:12] == _FORMS.get(kind)), fitting[0])
+    return "text/plain" if accepts("text/plain", data) else None
 
 
 def build(mime: str, marker: bytes) -> bytes | None:

@@ -10,8 +10,9 @@ NAME: Final = "opencode"
 
 _PART: Final = Column("part", "data", session="session_id", updated="time_updated")
 _EVENT: Final = Column("event", "data", session="aggregate_id")
-_V2_MESSAGE: Final = Column("session_message", "data", session="session_id", updated="time_updated")
-_V2_INPUT: Final = Column("session_input", "prompt", session="session_id", updated="time_created")
+# OpenCode 2 takes a user's files over without the headers of their data URLs.
+_V2_MESSAGE: Final = Column("session_message", "data", session="session_id", updated="time_updated", bare_refs=True)
+_V2_INPUT: Final = Column("session_input", "prompt", session="session_id", updated="time_created", bare_refs=True)
 _SESSIONS: Final = SessionTable("session", id="id", updated="time_updated")
 
 _SIGNATURE: Final = frozenset({"part", "message", "session"})
