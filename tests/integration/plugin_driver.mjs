@@ -11,10 +11,12 @@ import path from "node:path"
 import { pathToFileURL } from "node:url"
 
 const LONG_MS = 1000
+const LONGEST_MS = 2 ** 31 - 1
 const POLL_MS = 5
 const PATIENCE_MS = 20_000
 
 const [, , plugin, result] = process.argv
+const uncaught = []
 
 // ---- a clock that steps advance ---------------------------------------------------------------------------------
 
@@ -25,6 +27,7 @@ let count = 0
 
 Date.now = () => real.now() + offset
 globalThis.setTimeout = (ring, ms = 0, ...words) => {
+  if (!(ms <= LONGEST_MS)) uncaught.push(`a timer of ${ms} ms would ring at once`)
   if (ms < LONG_MS) return real.setTimeout(ring, ms, ...words)
   const timer = { unref: () => timer, ref: () => timer }
   timers.set(timer, { at: Date.now() + ms, order: count++, ring: () => ring(...words) })
@@ -191,7 +194,6 @@ async function load() {
 }
 
 process.exitCode = 1 // unless all is well
-const uncaught = []
 process.on("uncaughtException", (error) => uncaught.push(String(error?.stack ?? error)))
 process.on("unhandledRejection", (error) => uncaught.push(String(error?.stack ?? error)))
 
