@@ -264,7 +264,10 @@ def main(argv: list[str] | None = None) -> int:
                 begun = load()
                 rows = scenes.rows(name, arguments.only)
                 sizes = " to ".join(f"{made['sizes'][side] / MB:.1f} MB" for side in SIDES)
-                print(f"\n## OpenCode {made['version']}, {SCENES[name].title}\n\nThe database: {sizes}. {begun}\n")
+                print(f"\n## OpenCode {made['version']}, {SCENES[name].title}\n")
+                print(
+                    f"The database: {sizes}, and a store of {made['store'] / MB:.1f} MB. {begun}, {load()} at the end.\n"
+                )
                 print(table(rows))
                 for title, lines in (
                     ("What does not gain", no_gain(rows)),

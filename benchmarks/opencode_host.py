@@ -91,6 +91,12 @@ class Scene:
         """The session that trials work with."""
         return str(json.loads(self._notes.read_text())["session"])
 
+    @property
+    def store_size(self) -> int:
+        """Bytes of all blobs at rest."""
+        objects = (self.root / OFFLOADED / "blobs" / "objects").rglob("*")
+        return sum(path.stat().st_size for path in objects if path.is_file())
+
     def finish(self, session: str) -> None:
         """Note that all is there."""
         self._notes.write_text(json.dumps({"session": session}))
@@ -331,7 +337,9 @@ def main() -> None:
         if not scene.made:
             make_scene(scene, binary, pdfs=options.pdfs, pdf_bytes=options.pdf_bytes, generated=options.generated)
         sizes = {side: scene.snapshot(side).stat().st_size for side in SIDES}
-        print(json.dumps({"version": OPENCODE_VERSION, "binary": str(binary), "sizes": sizes}))
+        print(
+            json.dumps({"version": OPENCODE_VERSION, "binary": str(binary), "sizes": sizes, "store": scene.store_size})
+        )
         return
     figures = trial(scene, binary, options.operation, options.side, offline=options.offline)
     print(json.dumps(asdict(figures)))
