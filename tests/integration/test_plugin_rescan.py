@@ -64,9 +64,9 @@ def a_dead_pid() -> int:
 
 def test_sessions_that_rest_are_looked_at_in_turn(tmp_path: Path, runtime: Runtime, command: FakeCommand) -> None:
     """The first at once, those that follow together when five minutes are over; then again at once."""
-    steps = [*idle("ses_1", "ses_2", "ses_3", "ses_2", None, 5), ["advance", 5 * MINUTE_MS - 5000]]
-    steps += [*idle("ses_4"), ["advance", 6000], ["ended", str(turn_file(command, tmp_path))]]
-    steps += [["advance", 5 * MINUTE_MS], *idle("ses_5")]
+    ended = ["ended", str(turn_file(command, tmp_path))]
+    steps = [*idle("ses_1", "ses_2", "ses_3", "ses_2", None, 5), ended, ["advance", 5 * MINUTE_MS - 5000]]
+    steps += [*idle("ses_4"), ["advance", 6000], ended, ["advance", 5 * MINUTE_MS], *idle("ses_5")]
 
     case = runtime.one(tmp_path, {"options": command.options, "steps": steps})
 
@@ -198,9 +198,8 @@ def test_what_may_go_wrong_is_told(tmp_path: Path, runtime: Runtime, command: Fa
 
     found = runtime.run(tmp_path, cases)
 
-    assert [["--session", "ses_3"], ["--session", "ses_4", "--session", "ses_5"]] == [
-        words for words in passes(command, 2) if "ses_7" not in words
-    ]
+    expected = [["--session", "ses_3"], ["--session", "ses_4", "--session", "ses_5"], ["--session", "ses_7"]]
+    assert expected == sorted(passes(command, 3))
     told = [[log["message"] for log in case["logs"] if "re-scan" in log["message"]] for case in found]
     assert [1, 1, 1, 1] == [len(messages) for messages in told]
     assert "the disk is on fire" in told[3][0]
