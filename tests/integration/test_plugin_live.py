@@ -79,6 +79,7 @@ def picture(opencode: OpenCode, number: int) -> Path:
     return path
 
 
+@pytest.mark.alone
 def test_fifty_prompts_at_once_beside_every_verb(crowded: tuple[OpenCode, list[str]], model: MockModel) -> None:
     """Fifty prompts during offload and vacuum, fifty during restore: all are answered, stored, and sent whole."""
     opencode, sessions = crowded
