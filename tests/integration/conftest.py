@@ -23,15 +23,16 @@ INSTALL_TIMEOUT_SECONDS = 300.0
 PROBE_TIMEOUT_SECONDS = 20.0
 HINT = "set OCBLOB_TEST_OPENCODE to a binary, or OCBLOB_TEST_INSTALL=1 to install one with npm"
 
+GROUPS = {"opencode_binary": "opencode", "runtime": "opencode", "seaweedfs": "s3", "own_seaweedfs": "s3"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run side by side, one process starts the S3 server for all, and one installs the host."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        for name, group in (("opencode_binary", "opencode"), ("seaweedfs", "s3"), ("own_seaweedfs", "s3")):
-            if name in fixtures:
-                item.add_marker(pytest.mark.xdist_group(group))
-                break
+        group = next((group for name, group in GROUPS.items() if name in fixtures), "")
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
