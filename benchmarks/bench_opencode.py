@@ -264,10 +264,9 @@ def main(argv: list[str] | None = None) -> int:
                 begun = load()
                 rows = scenes.rows(name, arguments.only)
                 sizes = " to ".join(f"{made['sizes'][side] / MB:.1f} MB" for side in SIDES)
+                store = f"{made['store'] / MB:.1f} MB"
                 print(f"\n## OpenCode {made['version']}, {SCENES[name].title}\n")
-                print(
-                    f"The database: {sizes}, and a store of {made['store'] / MB:.1f} MB. {begun}, {load()} at the end.\n"
-                )
+                print(f"The database: {sizes}, and a store of {store}. {begun}, {load()} at the end.\n")
                 print(table(rows))
                 for title, lines in (
                     ("What does not gain", no_gain(rows)),
