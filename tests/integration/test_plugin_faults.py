@@ -88,8 +88,8 @@ def test_a_store_that_fails_is_told_in_words(host: OpenCode) -> None:
     reasons = {
         "corrupt": b"does not decompress",
         "missing": b"not in the store",
-        "expired": b"expired",
-        "deleted": b"no store",
+        "expired": b"evict --expire",
+        "deleted": b"no blob store",
     }
     for fault, body in told.items():
         assert f'[The attachment \\"{fault}.png\\" (image/png'.encode() in body, fault
