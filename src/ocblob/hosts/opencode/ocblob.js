@@ -384,13 +384,15 @@ function limiter(count) {
 
 // ---- out of the store: what the model gets to see ------------------------------------------------------------------
 
+const UNSENT = new Set(["text/plain", "application/x-directory"]) // their text stands in a part of its own
+
 /** Puts the payload of every ref into messages that are on their way to the model. Parts are replaced, never changed:
  * somebody may hold the same object and store it. */
 async function rehydrate(messages, blobs, tell) {
   const waiting = []
   for (const parts of messages.map((message) => message?.parts).filter(Array.isArray)) {
     for (const [index, part] of parts.entries()) {
-      if (part?.type === "file" && parseRef(part.url)) {
+      if (part?.type === "file" && !UNSENT.has(part.mime) && parseRef(part.url)) {
         waiting.push(wholeFile(part, blobs, tell).then((file) => (parts[index] = file)))
       } else if (part?.type === "tool" && hasRefs(part.state)) {
         waiting.push(wholeState(part, blobs, tell).then((state) => (parts[index] = { ...part, state })))
