@@ -2,6 +2,7 @@ import base64
 import json
 import os
 import random
+import sys
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -253,6 +254,21 @@ def test_unreadable_prompt_history_is_an_error(tmp_path: Path) -> None:
         mark_file(marks, path)
     with pytest.raises(DatabaseError, match="cannot be read"):
         mark_file(marks, tmp_path)
+    marks.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no FIFOs, no /dev/null")
+def test_a_history_that_keeps_nothing(tmp_path: Path) -> None:
+    """A link to /dev/null turns a history off; neither it nor a FIFO, which nobody writes to, is read."""
+    state = tmp_path / ".local" / "state" / "opencode"
+    state.mkdir(parents=True)
+    off, fifo = state / "prompt-history.jsonl", state / "prompt-stash.jsonl"
+    off.symlink_to(os.devnull)
+    os.mkfifo(fifo)
+    marks = Marks()
+
+    assert [0, 0] == [mark_file(marks, off), mark_file(marks, fifo)]
+    assert [] == prompt_history_files({}, tmp_path)
     marks.close()
 
 

@@ -662,6 +662,19 @@ def test_prune_keeps_what_only_prompts_name(host: Cli, monkeypatch: pytest.Monke
     assert not blob.exists()
 
 
+def test_prune_keeps_what_only_a_line_set_aside_names(host: Cli) -> None:
+    """What a killed pass could not bring over may hold the last line that names a blob."""
+    assert 0 == host.run("offload", "--no-plugin", "--prompt-history").code
+    assert 0 == host.run("restore").code
+    history = state(host) / "prompt-history.jsonl"
+    history.rename(history.with_name(f".{history.name}.7-0123456789abcdef-00000000{replacing.KEPT}"))
+    history.touch()
+    kept = host.run("prune", "--force", "--json").json
+
+    assert 1 == kept["report"]["condemned"]
+    assert object_path(host.store, digest_of(payload(BIG, 1))).exists()
+
+
 def test_another_machine_keeps_what_only_prompts_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the prompts on one machine name is in the mark that it publishes for the others."""
     backend = MemoryBackend()

@@ -319,6 +319,44 @@ def test_killed_at_the_rename(history: Path, when: str, expected: bytes) -> None
     assert [history] == list(history.parent.iterdir())
 
 
+FULL = """
+import os, sys
+from pathlib import Path
+from ocblob.replacing import content_of, name_for_new, replace
+path, late = Path(sys.argv[1]), sys.argv[2].encode()
+real_replace, real_write = Path.replace, os.write
+def write(fd, data):
+    if len(data) < len(late):
+        raise OSError(28, "No space left on device")
+    return real_write(fd, data[:5])
+def renamed(source, target):
+    fd = os.open(target, os.O_WRONLY | os.O_APPEND)
+    real_replace(source, target)
+    real_write(fd, late)
+    os.close(fd)
+    os.write = write
+Path.replace = renamed
+new = name_for_new(path)
+new.write_text(sys.argv[3])
+try:
+    replace(path, new, content_of(path))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody renames over an open file there")
+def test_a_disk_full_halfway_through_a_late_line(history: Path) -> None:
+    """The line is there as a whole after the next pass: not behind the half that could be written."""
+    assert "No space left on device\n" == finish(spawn(FULL, str(history), LATE.decode(), NEW.decode()))
+    half = history.read_bytes()
+    assert [] == tidy(history)
+
+    assert NEW + LATE[:5] == half
+    assert NEW + LATE[:5] + b"\n" + LATE == history.read_bytes()
+    assert [history] == list(history.parent.iterdir())
+
+
 def test_tidy_leaves_what_it_does_not_understand(history: Path) -> None:
     """A file under such a name that is no old content of this one stays, and is told; others' are not looked at."""
     strange = history.with_name(f".{history.name}.what{replacing.KEPT}")

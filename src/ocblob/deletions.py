@@ -14,6 +14,7 @@ from ocblob.marks import Marks, mark, mark_file
 from ocblob.passes import Say
 from ocblob.prune import GRACE_S, PrunePlan, PruneReport, apply_prune, check_grace, plan_prune
 from ocblob.published import publish, read_published
+from ocblob.replacing import kept_beside
 from ocblob.store import BlobStore
 from ocblob.store.layout import generation_time
 from ocblob.store.registry import RegisteredDatabase
@@ -173,7 +174,9 @@ def _mark_files(entry: RegisteredDatabase, marks: Marks) -> int:
     files = {Path(name) for name in entry.files}
     if entry.host == "opencode":
         files.update(config.prompt_history_files())
-    return sum(mark_file(marks, path) for path in sorted(files))
+    # A line that came while its file was replaced may stand only beside it yet.
+    aside = {kept for path in files for kept in kept_beside(path.resolve())}
+    return sum(mark_file(marks, path) for path in sorted(files | aside))
 
 
 def _mark_elsewhere(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now: float, grace_s: float) -> float:

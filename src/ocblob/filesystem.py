@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO, Final
 
 from ocblob.errors import UsageError
@@ -145,6 +146,12 @@ def copy_mode_and_owner(source: Path, target: Path) -> None:
     target.chmod(stat.st_mode & 0o7777)
     if sys.platform != "win32" and (stat.st_uid, stat.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(target, stat.st_uid, stat.st_gid)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether it is a pipe, a socket or a device: it keeps nothing, and reading it may never end. Raises OSError."""
+    mode = path.stat().st_mode
+    return not (S_ISREG(mode) or S_ISDIR(mode))
 
 
 @contextlib.contextmanager

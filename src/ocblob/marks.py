@@ -19,7 +19,7 @@ import pybase64
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import OVERLAP_BYTES, PIECE_BYTES, Cell, Cells, Database, overlapping
 from ocblob.errors import CellError, DatabaseError, OcblobError
-from ocblob.filesystem import fsync_fd
+from ocblob.filesystem import fsync_fd, is_stream
 from ocblob.ref import MARKER, Ref
 from ocblob.scan import RefSpan, Span, scan
 
@@ -256,8 +256,10 @@ def mark(marks: Marks, database: Database) -> int:
 
 
 def mark_file(marks: Marks, path: Path) -> int:
-    """The same for a text file, as it is now and after a power cut; a missing one names nothing."""
+    """The same for a text file, as it is now and after a power cut; one that is missing or keeps nothing names none."""
     try:
+        if is_stream(path):
+            return 0
         with path.open("rb") as file:
             with contextlib.suppress(PermissionError):  # Windows flushes only what is open for writing
                 fsync_fd(file.fileno())

@@ -113,13 +113,18 @@ def tidy(path: Path) -> list[Path]:
     left = []
     for new in _beside(path, NEW):
         new.unlink()
-    for kept in _beside(path, KEPT):
+    for kept in kept_beside(path):
         said = _SAYS.search(kept.name)
         if kept.samefile(path) or (said and _absorb(path, kept, Content(int(said[1]), said[2])) is Replaced.DONE):
             kept.unlink()
         else:
             left.append(kept)
     return left
+
+
+def kept_beside(path: Path) -> list[Path]:
+    """What `replace` or `tidy` has left beside a file because it may hold lines of its own."""
+    return _beside(path, KEPT)
 
 
 def _beside(path: Path, kind: str) -> list[Path]:
@@ -157,11 +162,11 @@ def _bring_over(source: Path, target: Path, was: Content, *, whole_lines: bool =
     What `target` has of `source` by then; None if that does not begin with `was` any more. Of a line that somebody is
     about to write only a part may be there yet: with `whole_lines` it is left for later.
     """
-    hasher, left = Hasher(), was.size
+    hasher, left, last = Hasher(), was.size, b"\n"
     with source.open("rb") as file:
         while data := file.read(min(READ_BYTES, left)):
             hasher.update(data)
-            left -= len(data)
+            left, last = left - len(data), data[-1:]
         if _content(was.size - left, hasher) != was:
             return None
         # At once: a line that comes in parts could get another one into it.
@@ -169,6 +174,9 @@ def _bring_over(source: Path, target: Path, was: Content, *, whole_lines: bool =
     lines = rest = rest[: rest.rfind(b"\n") + 1] if whole_lines else rest
     if lines:
         hasher.update(lines)
+        if last == b"\n" and not _ends_a_line(target):
+            # A full disk has stopped us, or the host, halfway through a line: the next one must not be lost with it.
+            lines = b"\n" + lines
         fd = os.open(target, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
         try:
             while lines:
@@ -177,6 +185,13 @@ def _bring_over(source: Path, target: Path, was: Content, *, whole_lines: bool =
         finally:
             os.close(fd)
     return _content(was.size + len(rest), hasher)
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read(1) in {b"", b"\n"}
 
 
 def _content(size: int, hasher: Hasher) -> Content:

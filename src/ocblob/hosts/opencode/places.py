@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ocblob.errors import UsageError
+from ocblob.filesystem import is_stream
 from ocblob.hosts.opencode.configuration import PLUGIN_FILE, entries
 
 _DATABASE_NAME = re.compile(r"opencode(-[A-Za-z0-9._-]+)?\.db")
@@ -46,8 +47,8 @@ def is_own_database(path: Path, environment: Mapping[str, str], home: Path) -> b
 
 
 def prompt_history_files(environment: Mapping[str, str], home: Path) -> list[Path]:
-    """Where OpenCode keeps prompts, with refs in what was pasted. Left out is only what is surely not there."""
-    return [path for path in prompt_history_places(environment, home) if not _is_missing(path)]
+    """Where OpenCode keeps prompts, with refs in what was pasted. Left out is only what surely keeps nothing."""
+    return [path for path in prompt_history_places(environment, home) if not _keeps_nothing(path)]
 
 
 def prompt_history_places(environment: Mapping[str, str], home: Path) -> list[Path]:
@@ -56,14 +57,13 @@ def prompt_history_places(environment: Mapping[str, str], home: Path) -> list[Pa
     return [directory / name for name in _PROMPT_FILES]
 
 
-def _is_missing(path: Path) -> bool:
+def _keeps_nothing(path: Path) -> bool:
     try:
-        path.stat()
+        return is_stream(path)  # a link to /dev/null, by which users turn a history off
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
         return False  # nobody can say; whoever reads it will
-    return False
 
 
 def plugin_installed(environment: Mapping[str, str], home: Path) -> bool:
