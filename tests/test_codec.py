@@ -4,7 +4,6 @@ import random
 import shutil
 import struct
 import subprocess
-import sys
 import textwrap
 import zlib
 from pathlib import Path
@@ -19,6 +18,7 @@ from ocblob import codec
 from ocblob.codec import FRAME_BYTES, HEADER_BYTES, ObjectHeader
 from ocblob.digest import digest_of
 from ocblob.errors import BlobCorruptError, StoreFormatError
+from processes import finish, spawn
 
 NOISE = random.Random(7).randbytes(3 * FRAME_BYTES)
 WORDS = b"".join(b"%d bottles of beer on the wall, take one down\n" % count for count in range(40_000))
@@ -339,12 +339,13 @@ def test_single_frame_is_bounded(frame: bytes) -> None:
 
 
 BOMB = """
-import resource, sys
+import sys
 from ocblob import codec
 from ocblob.errors import BlobCorruptError
+from processes import peak_bytes
 
 digest, *paths = sys.argv[1:]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_bytes()
 for path in paths:
     with open(path, "rb", buffering=0) as file:
         try:
@@ -359,7 +360,7 @@ for path in paths:
             codec.read_frame(file, table, 0, digest=digest)
         except BlobCorruptError:
             print("refused")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak_bytes() - before)
 """
 
 
@@ -389,11 +390,9 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
     for number, raw in enumerate(bombs().values()):
         paths.append(tmp_path / str(number))
         paths[-1].write_bytes(raw)
-    command = [sys.executable, "-c", BOMB, digest_of(b"forged"), *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    *refused, grown = done.stdout.split()
+    *refused, grown = finish(spawn(BOMB, digest_of(b"forged"), *map(str, paths))).split()
     assert 2 * len(paths) == len(refused)
-    assert int(grown) * (1 if sys.platform == "darwin" else 1024) < 32 << 20
+    assert int(grown) < 32 << 20
 
 
 @pytest.mark.parametrize("name", bombs())
@@ -406,20 +405,19 @@ def test_bombs_are_refused(name: str) -> None:
 def test_encoding_and_decoding_take_bounded_memory(tmp_path: Path) -> None:
     """A blob of 200 MB goes in and out through a few frames of memory."""
     script = f"""
-        import resource
         from ocblob import codec
+        from processes import peak_bytes
         block = bytes(range(256)) * 4096
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_bytes()
         with open({str(tmp_path / "object")!r}, "w+b") as file:
             header, _ = codec.encode((block for _ in range(200)), file)
             file.seek(0)
             size = sum(len(piece) for piece in codec.decode(file, digest=header.digest))
-        print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        print(size, peak_bytes() - before)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
-    size, grown = map(int, done.stdout.split())
+    size, grown = map(int, finish(spawn(textwrap.dedent(script))).split())
     assert 200 << 20 == size
-    assert grown * (1 if sys.platform == "darwin" else 1024) < 32 << 20
+    assert grown < 32 << 20
 
 
 # The seek table
@@ -481,20 +479,19 @@ def test_forged_table_takes_no_memory(tmp_path: Path) -> None:
         file.seek(HEADER_BYTES + 8 + 8 * count)
         file.write(struct.pack("<IBI", count, 0, 0x8F92EAB1))
     script = f"""
-        import resource
         from ocblob import codec
         from ocblob.errors import BlobCorruptError
         from ocblob.store.stream import BlobStream
+        from processes import peak_bytes
         digest = {digest_of(b"forged")!r}
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_bytes()
         try:
             with open({str(path)!r}, "rb") as file:
                 BlobStream(file, digest, lambda: None)
         except BlobCorruptError:
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+            print(peak_bytes() - before)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
-    assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 32 << 20
+    assert int(finish(spawn(textwrap.dedent(script)))) < 32 << 20
 
 
 # Headers
