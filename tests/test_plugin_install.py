@@ -17,7 +17,7 @@ from ocblob.hosts.opencode.installation import apply_install, plan_install
 from ocblob.hosts.opencode.jsonc import parse
 from ocblob.hosts.opencode.stub import Packages, packages, put_stub, remove_stub
 from ocblob.plugins import script, version_of
-from samples import cell, dump, make_opencode, object_path, opened, payload, refs, tree
+from samples import cell, dump, make_opencode, object_path, opened, payload, prompt_line, refs, tree
 
 SCHEMA = "https://opencode.ai/config.json"
 ANSWER_S = 60
@@ -560,7 +560,7 @@ def test_refs_stop_a_removal(cli: Cli) -> None:
 
     assert (2, before) == (done.code, tree(cli.root / "config"))
     assert "12 attachments are outside of the database" in done.err
-    assert "hint: ocblob restore, or say --restore or --keep-refs\n" in done.err
+    assert "hint: say --restore or --keep-refs\n" in done.err
 
 
 def test_a_removal_can_restore(cli: Cli, own: Path, offloaded: dict[str, list[tuple[object, ...]]]) -> None:
@@ -569,6 +569,28 @@ def test_a_removal_can_restore(cli: Cli, own: Path, offloaded: dict[str, list[tu
 
     assert (0, 12) == (done.code, done.json["restored"]["report"]["refs_restored"])
     assert (offloaded, {}) == (dump(own), tree(directory_of(cli)))
+
+
+@pytest.mark.usefixtures("own")
+def test_refs_of_prompts_alone_stop_a_removal(cli: Cli) -> None:
+    """A prompt that is sent again would be a placeholder; a history that cannot be read may hold some."""
+    history = cli.root / "state" / "opencode" / "prompt-history.jsonl"
+    history.parent.mkdir(parents=True)
+    history.write_bytes(before := prompt_line("[Image 1]", payload(20_000, 1)))
+    cli.run("plugin", "install")
+    assert [0, 0] == [cli.run("offload", "--prompt-history").code, cli.run("restore").code]
+    stopped = cli.run("plugin", "remove")
+    stash = history.with_name("prompt-stash.jsonl")
+    stash.mkdir()
+    unread = cli.run("plugin", "remove")
+    stash.rmdir()
+    done = cli.run("plugin", "remove", "--restore", "--json")
+
+    assert [2, 2, 0] == [stopped.code, unread.code, done.code]
+    assert "1 attachments are outside of the database" in stopped.err
+    assert f"whether refs are left cannot be told: {stash} cannot be read: Is a directory" in unread.err
+    assert (before, 1) == (history.read_bytes(), done.json["refs"])
+    assert {} == tree(directory_of(cli))
 
 
 @pytest.mark.usefixtures("offloaded")

@@ -13,7 +13,7 @@ from ocblob.hosts.opencode.installation import Installed, installed, remove
 from ocblob.hosts.opencode.server import DEFAULT_URL
 from ocblob.passes import RestorePass, Say, restore_pass
 from ocblob.plugins.options import database_of, store_of
-from ocblob.plugins.refs import find_refs_of
+from ocblob.plugins.refs import count_prompt_refs, find_refs_of
 
 Progress = Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]]
 
@@ -25,7 +25,7 @@ class RemoveReport:
     kind: str
     was_installed: bool
     refs: int
-    """That were in the database before; not looked for where nobody asks."""
+    """That were in the database and in its prompts before; not looked for where nobody asks."""
     restored: RestorePass | None = None
     removed: list[Path] = field(default_factory=list)
     """Files that were changed or went."""
@@ -74,10 +74,12 @@ def _users(site: Site) -> list[Installed]:
 def _refs(entry: Installed) -> int:
     try:
         place = database_of(entry.options)
-        return find_refs_of(place).total if config.database_path(place).is_file() else 0
+        if not config.database_path(place).is_file():
+            return 0
+        return find_refs_of(place).total + count_prompt_refs(place)
     except (DatabaseError, UsageError) as error:
         raise UsageError(
-            f"whether refs are left in the database cannot be told: {error}", hint="--keep-refs removes it all the same"
+            f"whether refs are left cannot be told: {error}", hint="--keep-refs removes it all the same"
         ) from error
 
 
@@ -89,7 +91,7 @@ def _restores(refs: int, ask: Callable[[str], bool]) -> bool:
     raise UsageError(
         f"{refs} attachments are outside of the database, and without the plugin OpenCode shows placeholders;"
         " nothing was removed",
-        hint="ocblob restore, or say --restore or --keep-refs",
+        hint="say --restore or --keep-refs",
     )
 
 
