@@ -756,6 +756,23 @@ def test_an_offload_takes_no_for_an_answer(cli: Cli, own: Path) -> None:
     assert "hint: ocblob plugin install\n" in done.err
 
 
+def test_an_offload_goes_where_the_plugin_looks(cli: Cli, own: Path) -> None:
+    """What moves out into another store, OpenCode would not find: the offload stops, and says what to do."""
+    cli.run("plugin", "install", "--store", "mine")
+    stopped = cli.run("offload", "--store", "yours")
+
+    assert (2, 0) == (stopped.code, len(refs(own)))
+    assert f"hint: --store {Path('mine').absolute()}, or `ocblob plugin install --store yours`\n" in stopped.err
+    assert (0, 12) == (cli.run("offload", "--store", "mine").code, len(refs(own)))
+
+
+def test_an_offload_goes_elsewhere_if_told_to(cli: Cli, own: Path) -> None:
+    """Who says --no-plugin takes care of it."""
+    cli.run("plugin", "install", "--store", "mine")
+
+    assert (0, 12) == (cli.run("offload", "--no-plugin", "--store", "yours").code, len(refs(own)))
+
+
 def test_an_offload_waits_for_an_opencode_that_runs(cli: Cli, own: Path) -> None:
     """Who has the database open has not loaded what was just installed: nothing moves out under it."""
     with opened(own) as db:

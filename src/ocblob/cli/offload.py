@@ -22,6 +22,7 @@ from ocblob.cli.options import (
 )
 from ocblob.offload import MIN_CHARS
 from ocblob.passes import OffloadPass, VacuumWhen, offload_pass
+from ocblob.plugins.options import check_same_store
 from ocblob.units import format_size
 
 
@@ -117,9 +118,13 @@ def command(
 def _offer_plugin(place: config.Place, store_place: config.StorePlace, *, quiet: bool) -> None:
     """Install the plugin where it is missing, if a terminal says yes; who is not asked is stopped by the pass.
 
-    Raises `UsageError` if a running OpenCode does not have it yet: it would show placeholders.
+    Raises `UsageError` if a running OpenCode does not have it yet, or looks into another store: it would show
+    placeholders.
     """
-    if config.plugin_installed() or not config.is_hosts_own(config.database_path(place)):
+    if config.plugin_installed():
+        check_same_store(place, store_place)
+        return
+    if not config.is_hosts_own(config.database_path(place)):
         return
     if not asker(yes=False)("OpenCode needs a plugin to give the model what moves out; install it?"):
         return

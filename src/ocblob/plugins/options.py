@@ -1,12 +1,15 @@
 """The options of the plugin's entry: with absolute paths, since a desktop app sees another environment than a shell."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ocblob import config
 from ocblob.backends import local_path, refuse_secrets, shown_url
 from ocblob.errors import BackendError, StoreError, UsageError
+from ocblob.hosts.opencode.installation import installed
 from ocblob.passes import Say
 from ocblob.stores import create_store
 
@@ -81,6 +84,33 @@ def database_of(options: Mapping[str, Any]) -> config.Place:
     if not isinstance(path, str) or not path:
         raise UsageError("the plugin's options name no database", hint="ocblob plugin install")
     return config.Place(path, "plugin")
+
+
+def check_same_store(database: config.Place, store: config.StorePlace) -> None:
+    """Raise `UsageError` if what moves out of the host app's own database goes where its plugin does not look.
+
+    Without a plugin there is nothing to compare; a project's plugin is not looked at.
+    """
+    if not config.is_hosts_own(config.database_path(database)):
+        return
+    found = installed(config.plugin_site())
+    if not found or not found[-1].options.get("store"):
+        return
+    own = store_of(found[-1].options)
+    if not same_place(own.url, store.url):
+        there, here = shown_url(own.url), shown_url(store.url)
+        raise UsageError(
+            f"OpenCode's plugin looks into the store {there}, and would not find what goes to {here}"
+            f" ({store.source}); --no-plugin goes on all the same",
+            hint=f"--store {shlex.quote(there)}, or `ocblob plugin install --store {shlex.quote(here)}`",
+        )
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two paths or URLs name one place."""
+    if "://" in one or "://" in other:
+        return one.removeprefix("sqlite:///") == other.removeprefix("sqlite:///")
+    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
 def _store_url(store: config.StorePlace) -> str:

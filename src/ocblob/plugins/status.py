@@ -13,7 +13,7 @@ from ocblob.hosts.opencode import Site
 from ocblob.hosts.opencode.installation import Installed, installed
 from ocblob.hosts.opencode.stub import Packages, packages
 from ocblob.plugins import script, version_of
-from ocblob.plugins.options import database_of, store_of
+from ocblob.plugins.options import database_of, same_place, store_of
 from ocblob.plugins.refs import RefsFound, find_refs_of
 from ocblob.stores import open_store
 
@@ -190,7 +190,7 @@ def _differences(options: Mapping[str, Any], database: config.Place, store: conf
     found = []
     try:
         own = store_of(options)
-        if not _same(own.url, store.url):
+        if not same_place(own.url, store.url):
             here = f"{shown_url(store.url)} ({store.source})"
             found.append(
                 f"the plugin's store is {shown_url(own.url)}, a command here uses {here};"
@@ -200,7 +200,7 @@ def _differences(options: Mapping[str, Any], database: config.Place, store: conf
         found.append(str(error))
     try:
         own_database = database_of(options)
-        if not _same(own_database.url, database.url):
+        if not same_place(own_database.url, database.url):
             found.append(
                 f"the plugin's database is {own_database.url}, a command here uses {database.url} ({database.source});"
                 " `ocblob plugin install --db` makes them one"
@@ -208,12 +208,6 @@ def _differences(options: Mapping[str, Any], database: config.Place, store: conf
     except UsageError as error:
         found.append(str(error))
     return found
-
-
-def _same(one: str, other: str) -> bool:
-    if "://" in one or "://" in other:
-        return one.removeprefix("sqlite:///") == other.removeprefix("sqlite:///")
-    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
 def _own_database(options: Mapping[str, Any], fallback: config.Place) -> config.Place:
