@@ -1,7 +1,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -294,6 +294,24 @@ def test_a_file_that_is_gone_is_no_trouble(store: BlobStore, tmp_path: Path) -> 
     moved = out(store, tmp_path / "none.jsonl")
 
     assert (0, 0, True) == (moved.files_replaced, moved.files_left, moved.complete)
+
+
+def test_a_new_file_that_is_gone_is_told(store: BlobStore, history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no directory can be locked, another pass may tidy our new file away: nothing is done then."""
+    before = history.read_bytes()
+    real = Writer.confirm
+
+    def confirm(writer: Writer, digests: Collection[str]) -> None:
+        real(writer, digests)
+        for new in history.parent.glob(f".*{replacing.NEW}"):
+            new.unlink()
+
+    monkeypatch.setattr(Writer, "confirm", confirm)
+    moved = out(store, history)
+
+    assert (0, 1, False) == (moved.files_replaced, moved.files_left, moved.complete)
+    assert [f"{history}: No such file or directory"] == moved.problems
+    assert before == history.read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no owners")

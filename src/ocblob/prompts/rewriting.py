@@ -77,9 +77,9 @@ def rewrite(path: Path, report: PromptReport, edit: Edit, *, ready: Callable[[],
                     return True
                 if outcome is Replaced.IN_USE:
                     break
-    except FileNotFoundError:
-        return False  # the host removed it
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.exists():
+            return False  # the host removed it
         outcome = error.strerror
     report.leave(path, outcome.value if isinstance(outcome, Replaced) else outcome)
     return False
