@@ -593,6 +593,23 @@ def test_refs_of_prompts_alone_stop_a_removal(cli: Cli) -> None:
     assert {} == tree(directory_of(cli))
 
 
+@pytest.mark.usefixtures("own")
+def test_refs_of_another_channel_stop_a_removal(cli: Cli) -> None:
+    """The plugin serves every database that OpenCode opens, whichever it was installed for."""
+    cli.run("plugin", "install")
+    channel = make_opencode(cli.root / "data" / "opencode" / "opencode-dev.db", sessions=1, parts=1)
+    cli.run("offload", "--db", channel)
+    before = tree(cli.root / "config")
+    stopped = cli.run("plugin", "remove", "--restore")
+    kept = tree(cli.root / "config")
+    cli.run("restore", "--db", channel)
+
+    assert (2, before) == (stopped.code, kept)
+    assert f"2 attachments are outside of {channel}, which OpenCode opens as well; nothing was removed" in stopped.err
+    assert f"hint: ocblob restore --db {channel}, or say --keep-refs\n" in stopped.err
+    assert 0 == cli.run("plugin", "remove").code
+
+
 @pytest.mark.usefixtures("offloaded")
 def test_a_removal_can_keep_refs(cli: Cli, own: Path) -> None:
     """Told so, it only removes."""

@@ -185,6 +185,11 @@ def is_hosts_own(path: Path, environment: Mapping[str, str] = os.environ) -> boo
     return opencode.is_own_database(path, environment, Path.home())
 
 
+def host_databases(environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """The databases that the host app opens here: each of its channels has its own."""
+    return opencode.database_candidates(environment, Path.home())
+
+
 def prompt_history_files(environment: Mapping[str, str] = os.environ) -> list[Path]:
     """The files beside the database in which the host app keeps prompts."""
     return opencode.prompt_history_files(environment, Path.home())

@@ -1,6 +1,7 @@
 """Remove the plugin; what it gives back on the fly is restored first, unless the user says otherwise."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def remove_plugin(  # noqa: PLR0913
     report = RemoveReport(site.kind, bool(found) or site.script.exists() or site.note.exists(), 0)
     # Where the user's own plugin stays, refs are resolved as before.
     if found and not other and not keep_refs:
+        if not dry_run:
+            _check_other_databases(found[-1])
         report.refs = _refs(found[-1])
         if report.refs and not dry_run and (restore or _restores(report.refs, ask)):
             report.restored = _restore(found[-1], progress=progress, say=say)
@@ -71,12 +74,33 @@ def _users(site: Site) -> list[Installed]:
     return [] if site.kind == "user" else installed(config.plugin_site())
 
 
+def _check_other_databases(entry: Installed) -> None:
+    """Raise `UsageError` if another database that the host opens here holds refs: the plugin serves them all."""
+    with _telling():
+        own = config.database_path(database_of(entry.options)).resolve()
+        others = [path for path in config.host_databases() if path.resolve() != own]
+        refs = {path: find_refs_of(config.Place(str(path), "found")).total for path in others}
+    for path, count in refs.items():
+        if count:
+            raise UsageError(
+                f"{count} attachments are outside of {path}, which OpenCode opens as well; nothing was removed",
+                hint=f"ocblob restore --db {path}, or say --keep-refs",
+            )
+
+
 def _refs(entry: Installed) -> int:
-    try:
+    with _telling():
         place = database_of(entry.options)
         if not config.database_path(place).is_file():
             return 0
         return find_refs_of(place).total + count_prompt_refs(place)
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """What stops us from looking for refs is told, with the way on."""
+    try:
+        yield
     except (DatabaseError, UsageError) as error:
         raise UsageError(
             f"whether refs are left cannot be told: {error}", hint="--keep-refs removes it all the same"
