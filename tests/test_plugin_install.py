@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -775,19 +776,34 @@ def test_an_offload_takes_no_for_an_answer(cli: Cli, own: Path) -> None:
 
 def test_an_offload_goes_where_the_plugin_looks(cli: Cli, own: Path) -> None:
     """What moves out into another store, OpenCode would not find: the offload stops, and says what to do."""
-    cli.run("plugin", "install", "--store", "mine")
-    stopped = cli.run("offload", "--store", "yours")
+    mine, yours = str(cli.root / "mine"), str(cli.root / "yours")
+    cli.run("plugin", "install", "--store", mine)
+    stopped = cli.run("offload", "--store", yours)
 
     assert (2, 0) == (stopped.code, len(refs(own)))
-    assert f"hint: --store {Path('mine').absolute()}, or `ocblob plugin install --store yours`\n" in stopped.err
-    assert (0, 12) == (cli.run("offload", "--store", "mine").code, len(refs(own)))
+    assert (
+        f"hint: --store {shlex.quote(mine)}, or `ocblob plugin install --store {shlex.quote(yours)}`\n" in stopped.err
+    )
+    assert (0, 12) == (cli.run("offload", "--store", mine).code, len(refs(own)))
 
 
 def test_an_offload_goes_elsewhere_if_told_to(cli: Cli, own: Path) -> None:
     """Who says --no-plugin takes care of it."""
-    cli.run("plugin", "install", "--store", "mine")
+    cli.run("plugin", "install", "--store", str(cli.root / "mine"))
 
-    assert (0, 12) == (cli.run("offload", "--no-plugin", "--store", "yours").code, len(refs(own)))
+    assert (0, 12) == (cli.run("offload", "--no-plugin", "--store", str(cli.root / "yours")).code, len(refs(own)))
+
+
+def test_a_relative_store_is_told(cli: Cli, own: Path) -> None:
+    """One that was written by hand would be another store in each project: the plugin does not take it."""
+    store = str(cli.root / "mine")
+    cli.run("plugin", "install", "--store", store)
+    change(directory_of(cli) / "opencode.json", f'"store": {json.dumps(store)}', '"store": "mine"')
+    looked, moved = cli.run("plugin", "status"), cli.run("offload", "--store", store)
+
+    assert (3, 2, 0) == (looked.code, moved.code, len(refs(own)))
+    assert "Warning: the plugin's store mine is relative" in looked.err
+    assert "hint: ocblob plugin install --store PATH\n" in moved.err
 
 
 def test_an_offload_waits_for_an_opencode_that_runs(cli: Cli, own: Path) -> None:

@@ -21,7 +21,7 @@ MINUTE_MS = 60_000
 PDF = "application/pdf"
 WRONG: dict[str, list[object]] = {
     "command": [None, 5, [], [""], ["x", 5], "", {}, True],
-    "store": [None, 5, [], {}, False],
+    "store": [None, 5, [], {}, False, "blobs", "./blobs", "~blobs"],
     "objects": [None, 5, [], {}, False],
     "db": [None, 5, [], {}, False],
     "environment": [None, 5, [], "", {"A": 5}, {"A": None}],

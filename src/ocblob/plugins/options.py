@@ -70,10 +70,15 @@ def entry_options(  # noqa: PLR0913
 
 
 def store_of(options: Mapping[str, Any]) -> config.StorePlace:
-    """The store that the plugin's commands use. Raises `UsageError` if its options name none."""
+    """The store that the plugin's commands use. Raises `UsageError` if its options name none that it takes."""
     url, more = options.get("store"), options.get("environment")
     if not isinstance(url, str) or not url:
         raise UsageError("the plugin's options name no store", hint="ocblob plugin install")
+    if "://" not in url and not Path(url).expanduser().is_absolute():
+        raise UsageError(
+            f"the plugin's store {url} is relative, so the plugin does not take it",
+            hint="ocblob plugin install --store PATH",
+        )
     variables = more if isinstance(more, dict) else {}
     return config.store_place(url, environment=config.with_variables({k: str(v) for k, v in variables.items()}))
 

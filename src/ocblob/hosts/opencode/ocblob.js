@@ -73,10 +73,14 @@ function settings(given, tell) {
 function fits(name, value) {
   const usual = DEFAULTS[name]
   if (name === "command") return Array.isArray(value) && value.length > 0 && value.every(isText)
+  if (name === "store" && typeof value === "string") return isFixed(value)
   if (name === "environment") return isObject(value) && Object.values(value).every((item) => typeof item === "string")
   if (typeof usual === "number") return typeof value === "number" && Number.isFinite(value) && value >= 0
   return typeof value === typeof usual
 }
+
+/** Not relative: that would be another store in each project. */
+const isFixed = (place) => place === "" || path.isAbsolute(place) || place.includes("://") || /^~[/\\]/.test(place)
 
 function describe(value) {
   try {
