@@ -159,14 +159,19 @@ def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now
     try:
         with SQLiteDatabase(config.database_path(config.Place(entry.url, "registered")), read_only=True) as database:
             if not entry.machine or dry_run:
-                return mark(marks, database) + _mark_files(entry, marks)
+                return _mark_whole(entry, database, marks)
             with contextlib.closing(Marks()) as own:
-                refs = mark(own, database) + _mark_files(entry, own)
+                refs = _mark_whole(entry, database, own)
                 publish(store.backend, entry.id, own, taken_at=now)
                 marks.add_digests(own.digests())
                 return refs
     except (DatabaseError, UsageError) as error:
         raise _refusal(entry, str(error), here=True) from error
+
+
+def _mark_whole(entry: RegisteredDatabase, database: SQLiteDatabase, marks: Marks) -> int:
+    """A database and its host's files: a prompt that goes over meanwhile, either way, is found on one of its sides."""
+    return _mark_files(entry, marks) + mark(marks, database) + _mark_files(entry, marks)
 
 
 def _mark_files(entry: RegisteredDatabase, marks: Marks) -> int:
