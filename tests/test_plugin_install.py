@@ -115,7 +115,7 @@ def test_the_first_installation_makes_what_is_needed(cli: Cli) -> None:
     done = cli.run("plugin", "install")
     path = directory_of(cli) / "opencode.json"
 
-    assert (0, "") == (done.code, done.err)
+    assert (0, f"created a blob store at {cli.store}\n") == (done.code, done.err)
     assert script() == (directory_of(cli) / "ocblob" / "ocblob.js").read_bytes()
     assert {"$schema": SCHEMA, "plugin": plugins(path)} == parse(path.read_text()).value
     assert (directory_of(cli) / "ocblob" / "ocblob.js").as_uri() == plugins(path)[0][0]

@@ -150,6 +150,7 @@ def offload_pass(  # noqa: PLR0913
     include_v2: bool,
     prompts: bool,
     previews: bool | None,
+    create: bool,
     need_plugin: bool,
     dry_run: bool,
     vacuum: VacuumWhen,
@@ -178,7 +179,7 @@ def offload_pass(  # noqa: PLR0913
             report = plan_offloads(at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
             looked = _offload_prompts(None, min_chars) if prompts else None
             return OffloadPass(report, before, before, shown_url(store_place.url), False, None, "", looked)
-        store, created = create_store(store_place)
+        store, created = create_store(store_place, wished=create)
         with store:
             if created:
                 say(f"created a blob store at {store.url}")

@@ -9,6 +9,8 @@ def open_store(place: StorePlace, *, read_only: bool = False) -> BlobStore:
     return BlobStore.open(place.url, read_only=read_only, tier=place.tier, options=place.options)
 
 
-def create_store(place: StorePlace) -> tuple[BlobStore, bool]:
-    """Open it, or make it; the flag says that it is new."""
+def create_store(place: StorePlace, *, wished: bool = True) -> tuple[BlobStore, bool]:
+    """Open it, or make it if that is wished; the flag says that it is new."""
+    if not wished:
+        return open_store(place), False
     return BlobStore.create(place.url, tier=place.tier, options=place.options)

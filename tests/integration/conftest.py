@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the helpers beside the uni
 OPENCODE_VERSION = "1.18.33"
 INSTALL_DIRECTORY = Path(__file__).parents[2] / ".cache" / "opencode"
 INSTALL_TIMEOUT_SECONDS = 300.0
-PROBE_TIMEOUT_SECONDS = 20.0
+PROBE_TIMEOUT_SECONDS = 120.0  # the first start reads 170 MB, perhaps beside another worker
 HINT = "set OCBLOB_TEST_OPENCODE to a binary, or OCBLOB_TEST_INSTALL=1 to install one with npm"
 
 GROUPS = {"opencode_binary": "opencode", "runtime": "opencode", "seaweedfs": "s3", "own_seaweedfs": "s3"}

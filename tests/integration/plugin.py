@@ -3,17 +3,22 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from opencode import OpenCode
 
+from ocblob import BlobStore
+
 PLUGIN = Path(__file__).parents[2] / "src" / "ocblob" / "hosts" / "opencode" / "ocblob.js"
 COMMAND = (sys.executable, "-m", "ocblob")
 NEEDLE = "b2NibG9iLzEg"
 """What every ref contains."""
 COMMAND_TIMEOUT_SECONDS = 300
+PATIENCE_SECONDS = 20.0
+POLL_SECONDS = 0.05
 
 
 def store_of(opencode: OpenCode) -> Path:
@@ -22,11 +27,12 @@ def store_of(opencode: OpenCode) -> Path:
 
 
 def use_plugin(opencode: OpenCode, *, settings: Mapping[str, object] | None = None, **options: object) -> None:
-    """Configure the host with the plugin, its options, and other settings of the host.
+    """Configure the host with the plugin, its options, and other settings of the host; make its store.
 
     Re-scans are off unless asked for: a test says itself when to offload.
     """
     usual = {"command": COMMAND, "store": str(store_of(opencode)), "db": str(opencode.database), "rescan": False}
+    BlobStore.create(store_of(opencode))[0].close()
     opencode.configure(plugin=[[PLUGIN.as_uri(), usual | options]], **(settings or {}))
 
 
@@ -48,6 +54,16 @@ def ocblob(opencode: OpenCode, *arguments: str, codes: tuple[int, ...] = (0,)) -
 def log_of(opencode: OpenCode) -> list[str]:
     """What the plugin has said in the host's log."""
     return [line for line in _log_lines(opencode) if 'message="ocblob: ' in line]
+
+
+def says(opencode: OpenCode, *texts: str) -> bool:
+    """Whether one line of the plugin says it all. Asked while the host runs: one that ends may lose its last lines."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not any(all(text in line for text in texts) for line in log_of(opencode)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 def thrown(opencode: OpenCode) -> list[str]:

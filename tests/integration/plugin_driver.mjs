@@ -188,8 +188,8 @@ async function load() {
   fs.writeFileSync(outer, source)
   fs.writeFileSync(inner, `${source}\nexport { imageSize, objectsDirectory, ownDatabases, parseRef, readVerdict }\n`
     + "const readVerdict = async (file, ref) => {\n"
-    + "  const data = await readObject(file, ref).catch(() => null)\n"
-    + "  return data && createHash('sha256').update(data).digest('hex')\n}\n")
+    + "  const payload = await readPayload(file, ref).catch(() => null)\n"
+    + "  return payload === null ? null : createHash('sha256').update(Buffer.from(payload, 'base64')).digest('hex')\n}\n")
   return [await import(pathToFileURL(outer)), await import(pathToFileURL(inner))]
 }
 

@@ -10,9 +10,10 @@ import pytest
 from mock_model import MockModel, ToolCall
 from opencode import OpenCode, Server, data_url, query
 from PIL import Image
-from plugin import COMMAND, NEEDLE, log_of, ocblob, store_of, use_plugin
+from plugin import COMMAND, NEEDLE, log_of, ocblob, says, store_of, use_plugin
 
 from ocblob import find_refs
+from samples import objects
 
 CELL_CHARS_MAX = 20_000
 LARGE_CELLS = """
@@ -96,12 +97,12 @@ def test_without_ocblob_attachments_stay_inline(opencode: OpenCode, model: MockM
 
     with opencode.serve() as server:
         server.prompt(server.create(), "Look.", files=[picture])
+        assert says(opencode, "stays in the database", "/nowhere/ocblob")
 
     assert [(1,)] == query(
         opencode.database, "SELECT count(*) FROM part WHERE data ->> '$.url' = ?", [data_url(picture)]
     )
     assert data_url(picture).encode() in model.turns[-1]
-    assert any("stays in the database" in line and "/nowhere/ocblob" in line for line in log_of(opencode))
 
 
 def test_ingest_can_be_switched_off(opencode: OpenCode) -> None:
@@ -113,7 +114,22 @@ def test_ingest_can_be_switched_off(opencode: OpenCode) -> None:
     opencode.run("Look.", files=[picture])
 
     assert [(0,)] == query(opencode.database, "SELECT count(*) FROM part WHERE instr(data, ?)", [NEEDLE])
-    assert not store_of(opencode).exists()
+    assert [] == objects(store_of(opencode))
+
+
+def test_a_store_that_is_not_there_is_not_made(opencode: OpenCode, model: MockModel) -> None:
+    """Its drive may not be mounted: the attachment is stored by OpenCode, and the log says why."""
+    use_plugin(opencode, store=str(opencode.root / "drive" / "blobs"))
+    picture = opencode.project / "small.png"
+    picture.write_bytes(picture_bytes(1, 200, 200))
+
+    with opencode.serve() as server:
+        server.prompt(server.create(), "Look.", files=[picture])
+        assert says(opencode, "stays in the database", "no blob store")
+
+    assert [(0,)] == query(opencode.database, "SELECT count(*) FROM part WHERE instr(data, ?)", [NEEDLE])
+    assert data_url(picture).encode() in model.turns[-1]
+    assert not (opencode.root / "drive").exists()
 
 
 @pytest.mark.parametrize("way", ["serve", "run"])

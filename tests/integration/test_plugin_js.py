@@ -94,9 +94,9 @@ def test_what_is_stored_and_what_stays(tmp_path: Path, runtime: Runtime, command
     assert f"data:Application/PDF;Name=x;base64,{text}" == named["url"]
     assert stays == stayed
     assert [] == case["logs"]
-    words = ["put", "-", "--json", "--mime", PDF, "--db", str(command.database)]
+    words = ["put", "-", "--no-create", "--json", "--mime", PDF, "--db", str(command.database)]
     calls = sorted(command.calls("put"), key=lambda call: str(call["words"]))
-    assert [[*words[:4], "Application/PDF", *words[5:]], words] == [call["words"] for call in calls]
+    assert [[*words[:5], "Application/PDF", *words[6:]], words] == [call["words"] for call in calls]
     assert {(len(data), sha256(data))} == {(call["size"], call["sha256"]) for call in calls}
 
 

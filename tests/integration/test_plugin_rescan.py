@@ -18,6 +18,8 @@ HOSTS = 4
 NICE = 10
 LOOKED = "the blobs are on holiday"
 """What the fake `plugin status` says; every host asks once."""
+LOOK = [["advance", 20_000], ["told", LOOKED]]
+"""Steps: the time comes at which it is asked."""
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def passes(command: FakeCommand, count: int) -> list[list[str]]:
     end = time.monotonic() + PATIENCE_SECONDS
     while len(command.calls("offload")) < count and time.monotonic() < end:
         time.sleep(0.01)
-    return [call["words"][7:] for call in command.calls("offload")]
+    return [call["words"][8:] for call in command.calls("offload")]
 
 
 def turn_file(command: FakeCommand, root: Path) -> Path:
@@ -65,7 +67,7 @@ def a_dead_pid() -> int:
 def test_sessions_that_rest_are_looked_at_in_turn(tmp_path: Path, runtime: Runtime, command: FakeCommand) -> None:
     """The first at once, those that follow together when five minutes are over; then again at once."""
     ended = ["ended", str(turn_file(command, tmp_path))]
-    steps = [*idle("ses_1", "ses_2", "ses_3", "ses_2", None, 5), ended, ["advance", 5 * MINUTE_MS - 5000]]
+    steps = [*idle("ses_1", "ses_2", "ses_3", "ses_2", None, 5), ended, *LOOK, ["advance", 5 * MINUTE_MS - 25_000]]
     steps += [*idle("ses_4"), ["advance", 6000], ended, ["advance", 5 * MINUTE_MS], *idle("ses_5")]
 
     case = runtime.one(tmp_path, {"options": command.options, "steps": steps})
@@ -73,7 +75,8 @@ def test_sessions_that_rest_are_looked_at_in_turn(tmp_path: Path, runtime: Runti
     expected = [["--session", "ses_1"], ["--session", "ses_2", "--session", "ses_3", "--session", "ses_4"]]
     assert [*expected, ["--session", "ses_5"]] == passes(command, 3)
     words = command.calls("offload")[0]["words"]
-    assert ["offload", "--no-plugin", "--quiet", "--min-size", "8192", "--db", str(command.database)] == words[:7]
+    options = ["--no-plugin", "--no-create", "--quiet", "--min-size", "8192", "--db", str(command.database)]
+    assert ["offload", *options] == words[:8]
     assert [f"ocblob: {LOOKED}"] == [log["message"] for log in case["logs"]]
 
 
@@ -160,7 +163,7 @@ def test_a_lock_that_was_left_behind(tmp_path: Path, runtime: Runtime, command: 
     lock = turn_file(command, tmp_path).with_name(turn_file(command, tmp_path).name + ".lock")
     lock.parent.mkdir(parents=True)
     lock.touch()
-    steps = [*idle("ses_1"), ["advance", 30_000], *idle("ses_2"), ["advance", MINUTE_MS]]
+    steps = [*idle("ses_1"), *LOOK, ["advance", 10_000], *idle("ses_2"), ["advance", MINUTE_MS]]
 
     case = runtime.one(tmp_path, {"options": command.options, "steps": steps})
 

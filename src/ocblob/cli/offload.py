@@ -8,6 +8,7 @@ from ocblob.cli.options import (
     AgeType,
     SizeType,
     asker,
+    create_option,
     dry_run_option,
     previews_option,
     print_json,
@@ -44,6 +45,7 @@ from ocblob.units import format_size
 @click.option("--include-v2", is_flag=True, help="Also cells of V2 sessions, where OpenCode cannot resolve refs yet.")
 @prompts_option
 @previews_option
+@create_option
 @click.option("--vacuum", is_flag=True, help="Give the disk space back afterwards.")
 @click.option("--no-plugin", is_flag=True, help="Go on although OpenCode has no plugin to resolve refs.")
 @click.option("--yes", is_flag=True, help="Do not ask, whoever owns the database.")
@@ -63,6 +65,7 @@ def command(
     include_v2: bool,
     prompts: bool,
     previews: bool | None,
+    create: bool,
     vacuum: bool,
     no_plugin: bool,
     yes: bool,
@@ -90,6 +93,7 @@ def command(
             include_v2=include_v2,
             prompts=prompts,
             previews=previews,
+            create=create,
             need_plugin=not no_plugin,
             dry_run=dry_run,
             vacuum=when,

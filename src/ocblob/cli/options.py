@@ -97,6 +97,9 @@ prompts_option = click.option(
     is_flag=True,
     help="Also OpenCode's files of prompts and stashed prompts, the whole of them.",
 )
+create_option = click.option(
+    "--create/--no-create", default=True, help="Whether a store that is not there is made.  [default: it is]"
+)
 previews_option = click.option(
     "--previews/--no-previews",
     default=None,

@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 import click
 
 from ocblob import config
-from ocblob.cli.options import previews_option, print_json, sayer, standard_options
+from ocblob.cli.options import create_option, previews_option, print_json, sayer, standard_options
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.errors import UsageError
 from ocblob.hosts.detect import host_of
@@ -25,6 +25,7 @@ READ_BYTES = 1 << 20
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--mime", metavar="TYPE", help="The media type; by default guessed from the file's name.")
 @previews_option
+@create_option
 @standard_options
 def command(
     file: BinaryIO,
@@ -32,6 +33,7 @@ def command(
     *,
     mime: str | None,
     previews: bool | None,
+    create: bool,
     db: str | None,
     as_json: bool,
     quiet: bool,
@@ -51,7 +53,7 @@ def command(
         raise UsageError(f"--mime {kind}: no placeholder exists for this image type, so no ref can stand for it")
     wanted = previews_for(previews)
     database = _named(db) if db else None
-    store, created = create_store(store_place)
+    store, created = create_store(store_place, wished=create)
     with store:
         if created:
             sayer(quiet=quiet)(f"created a blob store at {store.url}")

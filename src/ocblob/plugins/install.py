@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from ocblob import config
+from ocblob.backends import local_path
 from ocblob.databases.sqlite.vacuum import in_use
-from ocblob.errors import DatabaseError, HostError, UsageError
+from ocblob.errors import BackendError, DatabaseError, HostError, StoreError, UsageError
 from ocblob.hosts.opencode import Server, Site
 from ocblob.hosts.opencode.configuration import entries
 from ocblob.hosts.opencode.installation import InstallPlan, apply_install, installed, plan_install
@@ -14,6 +15,7 @@ from ocblob.hosts.opencode.server import DEFAULT_URL
 from ocblob.passes import Say
 from ocblob.plugins import script, version_of
 from ocblob.plugins.options import NEW, Choices, entry_options
+from ocblob.stores import create_store
 
 Told = Literal["loaded", "restart", "next start", "unreachable"]
 """What the host app knows: it runs with the plugin, must be restarted, is not running, or could not be asked."""
@@ -66,9 +68,22 @@ def install(  # noqa: PLR0913
     )
     if not dry_run:
         apply_install(plan)
+        if "store" in options and local_path(store.url) is not None:
+            _make_store(store, say)
         report.told, words = tell(site, plan, server, config.database_path(database))
         report.notes += words
     return report
+
+
+def _make_store(store: config.StorePlace, say: Say) -> None:
+    """The plugin never does: a store that is not there may be on a drive that is not mounted."""
+    try:
+        opened, created = create_store(store)
+        opened.close()
+        if created:
+            say(f"created a blob store at {opened.url}")
+    except (BackendError, StoreError) as error:
+        say(f"warning: the store cannot be had now, and attachments stay in the database until it can: {error}")
 
 
 def tell(site: Site, plan: InstallPlan, server: str | None, database: Path) -> tuple[Told, list[str]]:

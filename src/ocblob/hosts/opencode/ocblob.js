@@ -18,12 +18,14 @@ import zlib from "node:zlib"
 const VERSION = "0.1.0"
 const MIB = 1 << 20
 const PASS = "offload" // the verb of a re-scan
+const LOWEST = 10 // of priorities: a nice value
 
-const READS_AT_ONCE = 4
+const CATS_AT_ONCE = 4
 const PUTS_AT_ONCE = 4
 const CAT_TIMEOUT_MS = 300_000
 const PUT_TIMEOUT_MS = 60_000
 const STATUS_TIMEOUT_MS = 60_000
+const LOOK_AFTER_MS = 20_000 // not beside the turn that may follow at once
 const FAILURE_KEPT_MS = 60_000 // a blob that could not be had is asked for again after this
 const COMMAND_RETRY_MS = 300_000 // and so is a command that could not be run
 const PASS_MAX_MS = 3_600_000 // a pass that claims to run for longer is taken for dead
@@ -174,10 +176,10 @@ const FRAME_PACKED_BYTES_MAX = FRAME_BYTES + FRAME_BYTES / 128
 const ZSTD_MAGIC = 0xfd2fb528
 const FRAMES_AT_A_STRETCH = 16 // then others get their turn
 
-/** The bytes of a blob out of its object file, or null if this is not one that may be trusted as it lies there.
+/** The base64 text of a blob out of its object file, or null if this is not one that may be trusted as it lies there.
  *
  * Magic, version, digest, size and CRC of the header are checked, and each frame by its own checksum. */
-async function readObject(file, ref) {
+async function readPayload(file, ref) {
   if (typeof zlib.zstdDecompressSync !== "function") return null
   let packed
   try {
@@ -186,19 +188,23 @@ async function readObject(file, ref) {
     return null
   }
   if (packed.length < OBJECT_HEADER_BYTES || !isObjectHeader(packed, ref)) return null
-  const data = Buffer.alloc(ref.size)
+  let payload = ""
+  let rest = Buffer.alloc(0) // of a frame, what does not fill four characters
   let from = OBJECT_HEADER_BYTES
   for (let at = 0, count = 1; at < ref.size; count++) {
     const end = frameEnd(packed, from)
     if (end < 0) return null
     const frame = zlib.zstdDecompressSync(packed.subarray(from, end), { maxOutputLength: FRAME_BYTES })
     if (frame.length !== Math.min(ref.size - at, FRAME_BYTES)) return null
-    data.set(frame, at)
     at += frame.length
     from = end
+    const data = rest.length > 0 ? Buffer.concat([rest, frame]) : frame
+    const cut = at < ref.size ? data.length - (data.length % 3) : data.length
+    payload += data.toString("base64", 0, cut)
+    rest = data.subarray(cut)
     if (count % FRAMES_AT_A_STRETCH === 0) await new Promise(setImmediate)
   }
-  return data
+  return payload
 }
 
 function isObjectHeader(packed, ref) {
@@ -268,9 +274,10 @@ class Command {
 
 class Unusable extends Error {}
 
-function output(words, { input, timeoutMs, bytesMax, env, accepted = [0] }) {
+function output(words, { input, timeoutMs, bytesMax, env, accepted = [0], hurry = true }) {
   return new Promise((resolve, reject) => {
     const child = spawn(words[0], words.slice(1), { stdio: ["pipe", "pipe", "pipe"], env, windowsHide: true })
+    if (!hurry) attempt(() => os.setPriority(child.pid, LOWEST))
     const out = []
     let room = bytesMax
     let said = ""
@@ -312,7 +319,8 @@ class Blobs {
   #charsMax
   #chars = 0
   #kept = new Map() // digest -> { payload: Promise<string>, chars }, the least recently used first
-  #reads = limiter(READS_AT_ONCE)
+  #reads = limiter(1) // a read is all work and memory of this process: side by side they would gain nothing
+  #cats = limiter(CATS_AT_ONCE)
 
   constructor(objects, command, charsMax) {
     this.#objects = objects
@@ -329,7 +337,7 @@ class Blobs {
       this.#kept.set(key, kept)
       return kept.payload
     }
-    const entry = { payload: this.#reads(() => this.#read(ref)), chars: 0 }
+    const entry = { payload: this.#read(ref), chars: 0 }
     this.#kept.set(key, entry)
     entry.payload.then(
       (payload) => this.#weigh(key, entry, payload.length),
@@ -357,14 +365,16 @@ class Blobs {
 
   async #read(ref) {
     const file = this.#objects && path.join(this.#objects, ref.digest.slice(0, 2), ref.digest.slice(2))
-    const local = file ? await readObject(file, ref).catch(() => null) : null
-    if (local) return local.toString("base64")
+    const local = file ? await this.#reads(() => readPayload(file, ref)).catch(() => null) : null
+    if (local !== null) return local
     // Not here, or not as it was written: ocblob looks everywhere, verifies, and repairs.
     const ask = () => this.#command.run(["cat", ref.digest], { timeoutMs: CAT_TIMEOUT_MS, bytesMax: ref.size })
-    const data = await ask().catch((error) => {
-      if (!error.begun) throw error
-      return ask() // what was found to be damaged midway has been put aside
-    })
+    const data = await this.#cats(() =>
+      ask().catch((error) => {
+        if (!error.begun) throw error
+        return ask() // what was found to be damaged midway has been put aside
+      }),
+    )
     if (data.length !== ref.size) throw new Error(`the blob has ${data.length} bytes, the reference says ${ref.size}`)
     return data.toString("base64")
   }
@@ -514,7 +524,7 @@ class Ingest {
     const type = cut.header.split(";", 1)[0].trim() || "text/plain"
     let printed
     for (const database of this.#databases()) {
-      const words = ["put", "-", "--json", "--mime", type, "--db", database]
+      const words = ["put", "-", "--no-create", "--json", "--mime", type, "--db", database]
       const said = await this.#command.run(words, { input: data, timeoutMs: PUT_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX })
       printed = JSON.parse(said)
     }
@@ -633,7 +643,7 @@ class Rescan {
     if (wait > 0) return wait
     const sessions = [...this.#sessions].flatMap((session) => ["--session", session])
     const least = Math.min(Math.floor(this.#options.minSize), Number.MAX_SAFE_INTEGER)
-    const words = ["--no-plugin", "--quiet", "--min-size", String(least), "--db", database, ...sessions]
+    const words = ["--no-plugin", "--no-create", "--quiet", "--min-size", String(least), "--db", database, ...sessions]
     const line = this.#command.line(PASS, ...words)
     const log = fs.openSync(turn.log, "w", 0o600)
     try {
@@ -647,7 +657,7 @@ class Rescan {
       child.on("exit", (code, signal) => this.#ended(code ?? signal, turn))
       if (child.pid) {
         turn.holds(child.pid)
-        attempt(() => os.setPriority(child.pid, 10)) // a courtesy
+        attempt(() => os.setPriority(child.pid, LOWEST)) // a courtesy
       }
       child.unref()
       this.#sessions.clear()
@@ -700,7 +710,8 @@ class Turn {
 
   #wait() {
     const age = ageMs(this.#file)
-    if (age >= 0 && age < this.#everyMs) return this.#everyMs - age
+    // A little into the future is now: files are stamped in finer steps than clocks are read.
+    if (Math.abs(age) < this.#everyMs) return this.#everyMs - Math.max(age, 0)
     return age < PASS_MAX_MS && isAlive(Number(fs.readFileSync(this.#file, "utf8"))) ? this.#everyMs : 0
   }
 
@@ -812,7 +823,7 @@ export default async function ocblob(host, given) {
   const blobs = new Blobs(objectsDirectory(options), command, options.cacheMB * MIB)
   const ingest = new Ingest(options, command, databases, tell)
   const rescan = new Rescan(options, command, database, tell)
-  let looked = false
+  let look = null
 
   if (options.db && database() !== options.db) {
     tell("info", `this OpenCode writes to ${database()}; the plugin was installed for ${options.db}`)
@@ -830,12 +841,13 @@ export default async function ocblob(host, given) {
     event: guarded("event", async ({ event }) => {
       if (event?.type !== "session.idle") return
       if (options.rescan) rescan.idle(event.properties?.sessionID)
-      if (!looked) {
-        looked = true
-        await lookAround(command, database(), tell)
-      }
+      look ??= setTimeout(() => lookAround(command, database(), tell), LOOK_AFTER_MS)
+      look.unref?.()
     }),
-    dispose: guarded("dispose", () => rescan.stop()),
+    dispose: guarded("dispose", () => {
+      clearTimeout(look)
+      rescan.stop()
+    }),
   }
   if (options.ingest) {
     hooks["chat.message"] = guarded("ingest", async (_input, output) => {
@@ -859,7 +871,8 @@ async function lookAround(command, database, tell) {
   if (!database) return
   const words = ["plugin", "status", "--json", "--db", database]
   try {
-    const found = await command.run(words, { timeoutMs: STATUS_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX, accepted: [0, 3] })
+    const wanted = { timeoutMs: STATUS_TIMEOUT_MS, bytesMax: JSON_BYTES_MAX, accepted: [0, 3], hurry: false }
+    const found = await command.run(words, wanted)
     const { problems = [], warnings = [] } = JSON.parse(found)
     for (const problem of [...problems, ...warnings]) tell("warn", problem)
   } catch (error) {
