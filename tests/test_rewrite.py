@@ -10,13 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocblob.digest import digest_of
+from ocblob.json_text import is_json
 from ocblob.placeholders import CARRIERS
 from ocblob.ref import Ref, parse_base64
 from ocblob.rewrite import (
     KEPT_BYTES_MAX,
     OffloadPlan,
     Replacement,
-    is_json,
     reference_text,
     splice,
     spliced_size,

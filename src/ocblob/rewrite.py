@@ -4,8 +4,6 @@ Every other byte of the cell stays as it is: JSON is cut and joined as bytes, ne
 """
 
 import itertools
-import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from ocblob.base64stream import NotCanonicalError, decode, encoded_size
 from ocblob.databases.base import CellReader
 from ocblob.digest import Hasher, digest_of
 from ocblob.errors import CellError
+from ocblob.json_text import is_json
 from ocblob.placeholders import CARRIER_BYTES_MAX, build, carry, media_type
 from ocblob.placeholders.preview import Previews
 from ocblob.ref import REF_CHARS_MAX, Ref, marker_line
@@ -28,20 +27,11 @@ KEPT_BYTES_MAX: Final = 8 * 1024 * 1024
 PREVIEW_WORTH: Final = 4
 """A ref with a preview in it must be at least this many times shorter than the payload."""
 _REF_CHARS_MIN: Final = 120
-_WHITE_SPACE: Final = b" \t\r\n"
-_TOKEN = re.compile(
-    rb'[ \t\r\n]*("[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*"|[][{},:]|true|false|null|-?[0-9][0-9.eE+-]*)'
-)
-_PARTNERS: Final = {b"{": b"}", b"[": b"]"}
-_SEPARATORS: Final = frozenset({b",", b":"})
-_CLOSING: Final = frozenset(_PARTNERS.values())
 RAW_DIGEST_BYTES_MIN: Final = 64 * 1024 * 1024
 """Cells from this size on are recognised by their digest: half the time of finding their payloads again."""
 HASHED_CHUNKS: Final = 16
 RAW_DIGEST_SPANS_MIN: Final = 200
 """And so are cells with more data URLs in them than this."""
-PARSED_BYTES_MAX: Final = 1024 * 1024
-"""New content up to this size is parsed to be sure that it is JSON; of a larger one tokens and brackets are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,48 +248,3 @@ def splice(reader: CellReader, replacements: Sequence[Replacement]) -> Iterator[
 def spliced_size(size: int, replacements: Iterable[Replacement]) -> int:
     """Bytes of a cell of `size` bytes after the replacements."""
     return size + sum(new.size - (new.end - new.start) for new in replacements)
-
-
-def is_json(content: bytes) -> bool:
-    """Whether a cell's content is a JSON text, as far as memory allows to tell.
-
-    Only structure is judged: bytes that are no valid UTF-8 inside a string stay as the host wrote them.
-    """
-    if len(content) > PARSED_BYTES_MAX:
-        return _is_balanced(content)
-    try:
-        json.loads(content.decode("latin-1"), parse_constant=_no_constant, parse_int=str, parse_float=str)
-    except RecursionError:
-        return _is_balanced(content)  # deeper than Python follows; SQLite and JavaScript go further
-    except ValueError:
-        return False
-    return True
-
-
-def _is_balanced(content: bytes) -> bool:
-    """Whether it is one array or object of JSON's tokens, with separators between values and brackets in pairs."""
-    expected = bytearray()
-    after_value = after_opening = False
-    at, end = 0, len(content.rstrip(_WHITE_SPACE))
-    while at < end:
-        token = _TOKEN.match(content, at, end)
-        if token is None or (not expected and at > 0):
-            return False
-        text, at = token[1], token.end()
-        if text in _SEPARATORS:
-            fits, value = after_value, False
-        elif text in _CLOSING:
-            fits = (after_value or after_opening) and bool(expected) and expected.pop() == text[0]
-            value = True
-        else:
-            fits = not after_value and (text in _PARTNERS or bool(expected))
-            value = text not in _PARTNERS
-            expected += _PARTNERS.get(text, b"")
-        if not fits:
-            return False
-        after_value, after_opening = value, text in _PARTNERS
-    return at > 0 and not expected
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

@@ -26,6 +26,7 @@ HINT = "set OCBLOB_TEST_OPENCODE to a binary, or OCBLOB_TEST_INSTALL=1 to instal
 GROUPS = {"opencode_binary": "opencode", "runtime": "opencode", "seaweedfs": "s3", "own_seaweedfs": "s3"}
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run side by side, one process starts the S3 server for all, and one installs the host."""
     for item in items:
