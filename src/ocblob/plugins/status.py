@@ -139,8 +139,9 @@ def _installation(site: Site, entry: Installed, ours: bytes, problems: list[str]
         data = b""
         problems.append(f"{entry.script}: {error.strerror}; `ocblob plugin install` writes it")
     if data and data != ours:
-        other = version_of(data) or "something else"
-        problems.append(f"{entry.script} is {other}, not {version_of(ours)} of this ocblob; `ocblob plugin install`")
+        other, own = version_of(data) or "something else", version_of(ours)
+        is_not = "was changed since" if other == own else f"is {other}, not"
+        problems.append(f"{entry.script} {is_not} {own} of this ocblob; `ocblob plugin install` writes it")
     command = entry.options.get("command")
     words = [str(word) for word in command] if isinstance(command, list) else [str(command or "ocblob")]
     version, why = _run_version(words, entry.options)
