@@ -118,7 +118,8 @@ def status(
             totals.size,
             totals.stored_size,
         )
-    found.warnings = [*database.warnings, *unreadable, *_v2_warnings(found)]
+    v2_refs = sum(column.refs for column in found.columns if not column.offloaded)
+    found.warnings = [*database.warnings, *unreadable, *v2_warnings(v2_refs)]
     if warning := size_warning(found.sizes.total, found.host):
         found.warnings.append(warning)
         found.too_large = True
@@ -140,8 +141,8 @@ def size_warning(total: int, host: str) -> str:
     return f"{name} is {format_size(total)}.{urgency} Run `ocblob offload --vacuum`"
 
 
-def _v2_warnings(found: Status) -> list[str]:
-    refs = sum(column.refs for column in found.columns if not column.offloaded)
+def v2_warnings(refs: int) -> list[str]:
+    """The warning for so many refs in tables of V2 sessions; none for none."""
     if not refs:
         return []
     text = f"{refs} refs are in tables of V2 sessions, where no hook of OpenCode resolves them"

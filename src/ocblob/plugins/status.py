@@ -15,6 +15,7 @@ from ocblob.hosts.opencode.stub import Packages, packages
 from ocblob.plugins import script, version_of
 from ocblob.plugins.options import database_of, same_place, store_of
 from ocblob.plugins.refs import RefsFound, find_refs_of
+from ocblob.status import v2_warnings
 from ocblob.stores import open_store
 
 COMMAND_TIMEOUT_S: Final = 30.0
@@ -118,11 +119,7 @@ def _judge(
     refs = _refs(place, problems)
     if refs is not None:
         status.refs, status.v2_refs, status.session = refs.total, refs.v2, refs.session
-        if refs.v2:
-            problems.append(
-                f"{refs.v2} refs are in tables of V2 sessions, where no hook of OpenCode resolves them;"
-                " `ocblob restore` puts them back"
-            )
+        problems += v2_warnings(refs.v2)
         if refs.digest and found:
             why = _unresolved(found[-1][1].options, refs.digest)
             status.resolves = not why
