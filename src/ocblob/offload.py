@@ -62,10 +62,8 @@ class OffloadReport(PassReport):
 
     def count_stored(self, receipt: Receipt) -> None:
         """Count what a batch has put."""
-        for stored in receipt.stored.values():
-            if stored.new:
-                self.blobs_new += 1
-                self.stored_size_new += stored.stored_size
+        self.blobs_new += len(receipt.new)
+        self.stored_size_new += sum(stored.stored_size for stored in receipt.new)
 
 
 def plan_offloads(

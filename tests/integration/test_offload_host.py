@@ -4,41 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from mock_model import MockModel
 from opencode import OpenCode, Template, data_url, dump_tables, query
+from plugin import NEEDLE, ocblob, store_of
 
 from ocblob import Resolver, find_refs
 
 USER_FILES = ("first.png", "photo.jpg", "paper.pdf", "second.png")
 ALL_FILES = (*USER_FILES, "tool.png")
-NEEDLE = "b2NibG9iLzEg"
 ALL_TABLES = ("part", "event", "message", "session", "event_sequence", "project")
-
-
-def ocblob(opencode: OpenCode, *arguments: str, code: int = 0) -> dict[str, Any]:
-    """Run a command on a host's database; return what it prints as JSON."""
-    store = opencode.database.parent.parent / "blobs"
-    command = (
-        sys.executable,
-        "-m",
-        "ocblob",
-        *arguments,
-        "--db",
-        str(opencode.database),
-        "--store",
-        str(store),
-        "--json",
-    )
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=opencode.environment)
-    assert code == done.returncode, done.stderr
-    return dict(json.loads(done.stdout))
-
-
-def store_of(opencode: OpenCode) -> Path:
-    """Where `ocblob` above keeps the blobs."""
-    return opencode.database.parent.parent / "blobs"
 
 
 def test_offload_moves_every_attachment_of_a_real_session(attachments_host: OpenCode) -> None:

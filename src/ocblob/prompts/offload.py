@@ -135,10 +135,8 @@ class _Edit:
             for span in plan.payloads
         }
         receipt = self._writer.begin(wanted.values()).finish()
-        for stored in receipt.stored.values():
-            if stored.new:
-                self._report.blobs_new += 1
-                self._report.stored_size_new += stored.stored_size
+        self._report.blobs_new += len(receipt.new)
+        self._report.stored_size_new += sum(stored.stored_size for stored in receipt.new)
         for line, plan in self._waiting:
             error = _failure(plan, receipt)
             self.seen.add(plan, moves=error is None)

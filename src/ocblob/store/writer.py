@@ -49,6 +49,11 @@ class Receipt:
     failed: dict[str, OcblobError]
     """Blobs that are not in the store; a row that needs one of them must stay as it is."""
 
+    @property
+    def new(self) -> list[Stored]:
+        """What was not in the store before."""
+        return [stored for stored in self.stored.values() if stored.new]
+
 
 @dataclass(slots=True)
 class _Staged:
