@@ -41,3 +41,34 @@ class Scope:
     keep_newest: int = 0
     """Not the sessions that were active last, this many."""
     session_table: SessionTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedTable:
+    """A table whose rows belong to sessions, each to one."""
+
+    table: str
+    session: str
+    """The column with the session's id; of the table of sessions, its own id."""
+    updated: str = ""
+    """The column with the time of a row's last change, epoch milliseconds; empty if rows have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTree:
+    """Where a host keeps its sessions, how they hang together, and every table with rows of theirs."""
+
+    sessions: OwnedTable
+    parent: str
+    """The column with the id of the session that a session was begun by; null or empty for none."""
+    created: str
+    """The column with the time a session began, epoch milliseconds."""
+    title: str
+    shared: tuple[str, ...]
+    """Columns of a session that hold something only while it is shared."""
+    shared_tables: tuple[str, ...]
+    """Owned tables with a row of a session only while it is shared."""
+    owned: tuple[OwnedTable, ...]
+    """Every table with rows of a session, that of sessions too; a table comes after those that it refers to."""
+    context: tuple[tuple[str, str, str], ...] = ()
+    """Rows that a session refers to and does not own, as (column of the session, table, column): its project."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ocblob.cells import Column, SessionTable
+from ocblob.cells import Column, SessionTable, SessionTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,5 +15,7 @@ class HostProfile:
     counted: tuple[Column, ...] = ()
     """Counted and restored, but offloaded only when asked: no hook of the host resolves refs there."""
     session_table: SessionTable | None = None
+    tree: SessionTree | None = None
+    """What belongs to a session; None if this host has none."""
     unknown: str = ""
     """Why the schema is not one that is known; then nothing is written."""

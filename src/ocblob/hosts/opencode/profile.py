@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from ocblob.cells import Column, SessionTable
+from ocblob.cells import Column, OwnedTable, SessionTable, SessionTree
 from ocblob.hosts.base import HostProfile
 
 NAME: Final = "opencode"
@@ -14,6 +14,21 @@ _EVENT: Final = Column("event", "data", session="aggregate_id")
 _V2_MESSAGE: Final = Column("session_message", "data", session="session_id", updated="time_updated", bare_refs=True)
 _V2_INPUT: Final = Column("session_input", "prompt", session="session_id", updated="time_created", bare_refs=True)
 _SESSIONS: Final = SessionTable("session", id="id", updated="time_updated")
+
+_OWNED: Final = (
+    OwnedTable("session", "id", "time_updated"),
+    OwnedTable("message", "session_id", "time_updated"),
+    OwnedTable("part", "session_id", "time_updated"),
+    OwnedTable("todo", "session_id", "time_updated"),
+    OwnedTable("session_message", "session_id", "time_updated"),
+    OwnedTable("session_input", "session_id", "time_created"),
+    OwnedTable("session_context_epoch", "session_id"),
+    OwnedTable("session_share", "session_id"),
+    OwnedTable("event_sequence", "aggregate_id"),
+    OwnedTable("event", "aggregate_id"),
+)
+_SESSION_COLUMN: Final = "session_id"
+"""A table that has one belongs to sessions, whether this version knows it or not."""
 
 _SIGNATURE: Final = frozenset({"part", "message", "session"})
 _NEEDED: Final[Mapping[str, frozenset[str]]] = {
@@ -41,5 +56,26 @@ def detect(tables: Mapping[str, frozenset[str]]) -> HostProfile | None:
         columns=tuple(column for column in (_PART, _EVENT) if column.table in tables),
         counted=tuple(column for column in (_V2_MESSAGE, _V2_INPUT) if column.table in tables),
         session_table=_SESSIONS,
+        tree=_tree(tables),
         unknown=unknown,
+    )
+
+
+def _tree(tables: Mapping[str, frozenset[str]]) -> SessionTree:
+    known = tuple(owned for owned in _OWNED if owned.table in tables)
+    named = {owned.table for owned in known}
+    others = (
+        OwnedTable(table, _SESSION_COLUMN, "time_updated" if "time_updated" in columns else "")
+        for table, columns in sorted(tables.items())
+        if table not in named and _SESSION_COLUMN in columns
+    )
+    return SessionTree(
+        sessions=_OWNED[0],
+        parent="parent_id",
+        created="time_created",
+        title="title",
+        shared=("share_url",) if "share_url" in tables["session"] else (),
+        shared_tables=("session_share",) if "session_share" in tables else (),
+        owned=(*known, *others),
+        context=(("project_id", "project", "id"),) if "project" in tables else (),
     )
