@@ -1,0 +1,52 @@
+"""Where things are by default, and what the environment and the config files say. The only package that reads them.
+
+An option wins over the environment, the environment over `config.toml`, that over OpenCode's own configuration, and
+that over the default.
+"""
+
+from ocblob.config.directories import archive_directory
+from ocblob.config.file import ConfigFile, config_file, using_file
+from ocblob.config.host import (
+    host_databases,
+    host_server,
+    is_hosts_own,
+    is_users_server,
+    plugin_installed,
+    plugin_site,
+    plugins_are_off,
+    prompt_files_of,
+    prompt_history_files,
+    prompt_history_places,
+    stray_plugins,
+)
+from ocblob.config.places import Place, database_path, database_place, named_database, plugin_database
+from ocblob.config.stores import StorePlace, passed_on, previews, store_place
+from ocblob.config.variables import with_variables
+
+__all__ = [
+    "ConfigFile",
+    "Place",
+    "StorePlace",
+    "archive_directory",
+    "config_file",
+    "database_path",
+    "database_place",
+    "host_databases",
+    "host_server",
+    "is_hosts_own",
+    "is_users_server",
+    "named_database",
+    "passed_on",
+    "plugin_database",
+    "plugin_installed",
+    "plugin_site",
+    "plugins_are_off",
+    "previews",
+    "prompt_files_of",
+    "prompt_history_files",
+    "prompt_history_places",
+    "store_place",
+    "stray_plugins",
+    "using_file",
+    "with_variables",
+]

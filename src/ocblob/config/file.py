@@ -1,0 +1,119 @@
+"""The config file: which one it is, what stands in it, and where."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocblob.config.directories import config_path
+from ocblob.config.keys import FILE_KEYS, SESSION_KEYS
+from ocblob.config.variables import CONFIG_VARIABLE
+from ocblob.errors import UsageError
+from ocblob.filesystem import expanded
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """One config file, read."""
+
+    path: Path
+    named: bool
+    """Whether the user named it, so that it has to be there."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Empty if there is no such file."""
+    content: str = ""
+
+    def where(self, *key: str) -> str:
+        """`path:line` of a key below its tables, or of the nearest table around it whose line is known."""
+        from ocblob.config.toml_lines import lines_of  # noqa: PLC0415 - only a file that is there is worth it
+
+        lines = lines_of(self.content)
+        known = (key[:length] for length in range(len(key), 0, -1) if key[:length] in lines)
+        line = next((lines[path] for path in known), None)
+        return str(self.path) if line is None else f"{self.path}:{line}"
+
+    def error(self, words: str, *key: str, hint: str = "") -> UsageError:
+        """What is wrong with a key, which is there."""
+        found: Any = self.values
+        for part in key:
+            found = found[part]
+        return UsageError(f"{self.where(*key)}: {'.'.join(key)} {words}, found {found!r}", hint=hint)
+
+    def text(self, *key: str) -> str:
+        """A text or a number. Raises `UsageError` for anything else."""
+        value: Any = self.values
+        for part in key:
+            value = value[part]
+        if isinstance(value, bool):
+            return str(value).lower()
+        if not isinstance(value, str | int):
+            raise self.error("must be a text or a number", *key)
+        return str(value)
+
+
+def config_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
+    """The config file and what stands in it; nothing if there is none.
+
+    Raises `UsageError` that names the file and the line for what is no TOML, and for a key that nobody knows. What the
+    values may be is for those to say who read them: a wrong limit of sessions is no reason to give out no attachment.
+    """
+    named = environment.get(CONFIG_VARIABLE)
+    path = expanded(named) if named else config_path(environment)
+    if not named and not path.is_file():
+        return ConfigFile(path, named=False)
+    import tomllib  # noqa: PLC0415 - only a file that is there is worth it
+
+    try:
+        content = path.read_text(encoding="utf-8")
+        values = tomllib.loads(content)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    file = ConfigFile(path, bool(named), values, content)
+    _check_names(file)
+    return file
+
+
+@contextlib.contextmanager
+def using_file(path: str) -> Iterator[None]:
+    """While this lasts, the config file is this one: here and in every process that is started.
+
+    Raises `UsageError` for an empty name, and if there is no such file.
+    """
+    if not path:
+        raise UsageError("--config is empty")
+    chosen = expanded(path).absolute()
+    if not chosen.is_file():
+        raise UsageError(f"--config: there is no file {chosen}")
+    before = os.environ.get(CONFIG_VARIABLE)
+    os.environ[CONFIG_VARIABLE] = str(chosen)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CONFIG_VARIABLE]
+        else:
+            os.environ[CONFIG_VARIABLE] = before
+
+
+def _check_names(file: ConfigFile) -> None:
+    """Raise `UsageError` for a key that nobody knows, and for one that slipped into a table."""
+    known = (*FILE_KEYS, *SESSION_KEYS)
+    for key, value in file.values.items():
+        if isinstance(value, dict):
+            for slipped in (name for name in value if name in SESSION_KEYS):
+                raise UsageError(
+                    f"{file.where(key, slipped)}: {slipped} stands in the table [{key}]",
+                    hint="write it above the first table; what follows [name] belongs to that table",
+                )
+        elif key not in known:
+            raise UsageError(f"{file.where(key)}: unknown key {key}", hint=_meant(key, known))
+
+
+def _meant(key: str, known: tuple[str, ...]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake is worth it
+
+    lower = {name.lower().replace("_", ""): name for name in known}
+    near = get_close_matches(key.lower().replace("_", ""), lower, 1)
+    return f"is {lower[near[0]]} meant?" if near else f"known are {', '.join(known)} and tables such as [s3]"

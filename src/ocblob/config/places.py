@@ -1,0 +1,68 @@
+"""Which database a command works on: the option, the environment, or the host app's own."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocblob.backends import shown_url
+from ocblob.config.host import host_databases
+from ocblob.config.variables import DATABASE_VARIABLE
+from ocblob.errors import UsageError
+from ocblob.filesystem import expanded
+from ocblob.hosts import opencode
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A database or a store, and why it is this one."""
+
+    url: str
+    source: str
+    """`--db`, `OCBLOB_DB`, `default` ..."""
+
+
+def named_database(option: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The database that the option or the environment names; None if neither does.
+
+    Raises `UsageError` for an empty option: an unset shell variable must not mean the user's own data.
+    """
+    if option is not None:
+        return not_empty(option, "--db")
+    return environment.get(DATABASE_VARIABLE) or None
+
+
+def database_place(option: str | None, environment: Mapping[str, str] = os.environ) -> Place:
+    """The database of a command: the option, the environment, or the OpenCode database that is found.
+
+    Raises `UsageError` if there is none.
+    """
+    if named := named_database(option, environment):
+        return Place(named, "--db" if option else DATABASE_VARIABLE)
+    found = host_databases(environment)
+    if not found:
+        raise UsageError("no OpenCode database found", hint=f"name one with --db or {DATABASE_VARIABLE}")
+    return Place(str(found[0]), "found")
+
+
+def plugin_database(option: str | None, environment: Mapping[str, str] = os.environ) -> Place:
+    """The database of the plugin: as of a command, or the one that the host app will make at its first start."""
+    if named_database(option, environment) or host_databases(environment):
+        return database_place(option, environment)
+    return Place(str(opencode.default_database(environment, Path.home())), "default")
+
+
+def database_path(place: Place) -> Path:
+    """The file of a SQLite database: a path, or `sqlite:///path`."""
+    if place.url.startswith("sqlite:///"):
+        return Path(place.url.removeprefix("sqlite:///"))
+    if "://" in place.url:
+        raise UsageError(f"{shown_url(place.url)}: this version opens SQLite files only")
+    return expanded(place.url)
+
+
+def not_empty(text: str, option: str) -> str:
+    """What an option names. Raises `UsageError` for an empty one."""
+    if not text:
+        raise UsageError(f"{option} is empty")
+    return text
