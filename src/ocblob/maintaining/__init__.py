@@ -1,0 +1,1 @@
+"""One whole pass over a database by the configuration: offload, retain, evict, prune, vacuum, warn."""
