@@ -1,0 +1,1 @@
+"""Verbs about whole sessions of a host: retained by policy, sealed in archives, put back."""
