@@ -26,9 +26,9 @@ def no_flush(_root: Path) -> None:
 
 def no_fsync_of_the_swap(_root: Path) -> None:
     """A vacuum spoils the old file before the new one's name is durable."""
-    from ocblob.databases.sqlite import vacuum
+    from ocblob.databases.sqlite.vacuum import swap
 
-    vacuum.fsync_directory = str  # type: ignore[assignment,attr-defined]
+    swap.fsync_directory = str  # type: ignore[assignment,attr-defined]
 
 
 def registered_last(_root: Path) -> None:

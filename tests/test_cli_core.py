@@ -715,7 +715,7 @@ def test_a_vacuum_that_a_host_would_not_survive_is_left_out(
     cli: Cli, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a live host a long vacuum is refused; an offload that asked for one is done and says so with 3."""
-    monkeypatch.setattr("ocblob.databases.sqlite.vacuum.IN_PLACE_BYTES_PER_S", 1000)
+    monkeypatch.setattr("ocblob.databases.sqlite.vacuum.planning.IN_PLACE_BYTES_PER_S", 1000)
     with Neighbour(db) as neighbour:
         neighbour.execute("SELECT count(*) FROM part")
         done = cli.run("offload", "--db", db, "--vacuum", "--json")

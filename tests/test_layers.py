@@ -52,6 +52,7 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
                 "config",
                 "deletions",
                 "passes",
+                "space",
                 "plugins",
                 "report",
                 "status",

@@ -11,10 +11,10 @@ from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.errors import DatabaseError, DeletionRefusedError, UsageError
 from ocblob.evict import EvictReport, Limits, apply_evict, plan_evict
 from ocblob.marks import Marks, mark, mark_file
-from ocblob.passes import Say
 from ocblob.prune import GRACE_S, PrunePlan, PruneReport, apply_prune, check_grace, plan_prune
 from ocblob.published import publish, read_published
 from ocblob.replacing import kept_beside
+from ocblob.space import Say
 from ocblob.store import BlobStore
 from ocblob.store.layout import generation_time
 from ocblob.store.registry import RegisteredDatabase

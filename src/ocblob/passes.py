@@ -4,37 +4,23 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ocblob import config
 from ocblob.backends import shown_url
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Database
 from ocblob.databases.sqlite import SQLiteDatabase
-from ocblob.databases.sqlite.vacuum import (
-    HOST_PATIENCE_S,
-    FileSizes,
-    VacuumReport,
-    apply_vacuum,
-    in_use,
-    plan_vacuum,
-    sizes,
-)
-from ocblob.errors import BackendError, DatabaseError, DatabaseLockedError, DatabaseUnsupportedError, UsageError
+from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, in_use, mend, sizes
+from ocblob.errors import BackendError, DatabaseUnsupportedError, UsageError
 from ocblob.filesystem import is_other_users
 from ocblob.hosts.base import HostProfile
 from ocblob.hosts.detect import profile_of
 from ocblob.offload import OffloadReport, offload, plan_offloads
 from ocblob.prompts import PromptOffloadReport, PromptRestoreReport, offload_prompts, restore_prompts
 from ocblob.restore import RestoreReport, restore
+from ocblob.space import Say, VacuumWhen, vacuum_after
 from ocblob.store import BlobStore
 from ocblob.stores import create_store, open_store
-
-ANNOUNCED_BYTES = 100 * 10**6
-"""Room on disk that is worth a word before it is taken."""
-VacuumWhen = Literal["never", "always"]
-Say = Callable[[str], None]
-"""Words for people, a line at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +80,10 @@ def opened(
 
     `tables` are the only cells that count; `also` are cells beside those that the host profile names.
     """
-    with SQLiteDatabase(config.database_path(place), read_only=not write) as database:
+    path = config.database_path(place)
+    if write:
+        mend(path)
+    with SQLiteDatabase(path, read_only=not write) as database:
         profile = profile_of(database.tables(), tables, also)
         if write and profile.unknown:
             raise DatabaseUnsupportedError(
@@ -194,15 +183,8 @@ def offload_pass(  # noqa: PLR0913
                 previews=previews,
             )
             moved = _offload_prompts(store, min_chars) if prompts else None
-    vacuumed, skipped = None, ""
-    if vacuum == "always":
-        # What was offloaded is offloaded: its report must not be lost to a vacuum that cannot be had now.
-        try:
-            vacuumed = vacuum_pass(path, method="auto", force=False, dry_run=False, say=say)
-            skipped = vacuumed.note
-        except DatabaseError as error:
-            skipped = str(error)
-    return OffloadPass(report, before, sizes(path), store.url, created, vacuumed, skipped, moved)
+    space = vacuum_after(path, vacuum, say=say)
+    return OffloadPass(report, before, sizes(path), store.url, created, space.report, space.skipped, moved)
 
 
 def _offload_prompts(store: BlobStore | None, min_chars: int) -> PromptOffloadReport:
@@ -258,25 +240,3 @@ def restore_pass(  # noqa: PLR0913
                 " write refs into these files again: restore once more when it has ended"
             )
     return RestorePass(report, back)
-
-
-def vacuum_pass(
-    path: Path, *, method: Literal["auto", "swap", "in-place"], force: bool, dry_run: bool, say: Say
-) -> VacuumReport:
-    """Give the disk space back; refuses what a live host would not survive."""
-    plan = plan_vacuum(path, method=method)
-    if plan.in_use and plan.method == "in-place":
-        if plan.blocks_s > HOST_PATIENCE_S and not force:
-            raise DatabaseLockedError(
-                f"{plan.path} is open in another process, and VACUUM in place would block it"
-                f" for about {plan.blocks_s:.0f} s",
-                hint="stop the host, or --force",
-            )
-        say(
-            f"warning: another process has the database open; its writes wait for up to {max(plan.blocks_s, 0.1):.1f} s"
-        )
-    if dry_run:
-        return VacuumReport(plan.method, plan.before, plan.before, 0.0)
-    if plan.room_needed >= ANNOUNCED_BYTES:
-        say(f"vacuum ({plan.method}) needs {plan.room_needed / 1e6:.0f} MB of room for a while")
-    return apply_vacuum(plan)

@@ -20,10 +20,12 @@ from ocblob.cli.options import (
     session_option,
     standard_options,
     table_option,
+    vacuum_option,
 )
 from ocblob.offload import MIN_CHARS
-from ocblob.passes import OffloadPass, VacuumWhen, offload_pass
+from ocblob.passes import OffloadPass, offload_pass
 from ocblob.plugins.options import check_same_store
+from ocblob.space import VacuumWhen
 from ocblob.units import format_size
 
 
@@ -46,7 +48,7 @@ from ocblob.units import format_size
 @prompts_option
 @previews_option
 @create_option
-@click.option("--vacuum", is_flag=True, help="Give the disk space back afterwards.")
+@vacuum_option
 @click.option("--no-plugin", is_flag=True, help="Go on although OpenCode has no plugin to resolve refs.")
 @click.option("--yes", is_flag=True, help="Do not ask, whoever owns the database.")
 @dry_run_option
@@ -66,7 +68,7 @@ def command(
     prompts: bool,
     previews: bool | None,
     create: bool,
-    vacuum: bool,
+    vacuum: VacuumWhen | None,
     no_plugin: bool,
     yes: bool,
     dry_run: bool,
@@ -82,7 +84,6 @@ def command(
     place = config.database_place(db)
     if not (no_plugin or dry_run):
         _offer_plugin(place, store_place, quiet=quiet)
-    when: VacuumWhen = "always" if vacuum else "never"
     with progress_bar("offload", quiet=quiet or as_json) as progress:
         done = offload_pass(
             place,
@@ -96,7 +97,7 @@ def command(
             create=create,
             need_plugin=not no_plugin,
             dry_run=dry_run,
-            vacuum=when,
+            vacuum=vacuum or "never",
             progress=progress,
             say=sayer(quiet=quiet),
             ask=asker(yes=yes),

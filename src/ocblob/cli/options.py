@@ -106,6 +106,15 @@ previews_option = click.option(
     callback=lambda _ctx, _param, value: config.previews(value),
     help="Whether the ref of a picture shows it.  [default: if Pillow is there]",
 )
+vacuum_option = click.option(
+    "--vacuum",
+    is_flag=False,
+    flag_value="always",
+    type=click.Choice(["auto", "always", "never"]),
+    metavar="[=auto|always]",
+    help="Give the disk space back afterwards; auto: only if it is over 64 MB and a quarter of the file.",
+)
+"""None where nobody says so."""
 session_option = click.option(
     "--session", "sessions", multiple=True, metavar="ID", help="Only this session; may be repeated."
 )

@@ -18,11 +18,11 @@ from ocblob.cli.options import (
     standard_options,
 )
 from ocblob.errors import UsageError
-from ocblob.passes import Say
 from ocblob.plugins.install import InstallReport, Told, install
 from ocblob.plugins.options import Choices
 from ocblob.plugins.remove import RemoveReport, remove_plugin
 from ocblob.plugins.status import PluginStatus, plugin_status
+from ocblob.space import Say
 
 _TOLD: dict[Told, str] = {
     "loaded": "the running OpenCode has loaded it",

@@ -7,7 +7,7 @@ from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import dry_run_option, print_json, sayer, standard_options
 from ocblob.databases.sqlite.vacuum import Method
 from ocblob.errors import UsageError
-from ocblob.passes import vacuum_pass
+from ocblob.space import vacuum_pass
 from ocblob.units import format_size
 
 

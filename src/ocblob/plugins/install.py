@@ -12,9 +12,9 @@ from ocblob.hosts.opencode import Server, Site
 from ocblob.hosts.opencode.configuration import entries
 from ocblob.hosts.opencode.installation import InstallPlan, apply_install, installed, plan_install
 from ocblob.hosts.opencode.server import DEFAULT_URL
-from ocblob.passes import Say
 from ocblob.plugins import script, version_of
 from ocblob.plugins.options import NEW, Choices, entry_options
+from ocblob.space import Say
 from ocblob.stores import create_store
 
 Told = Literal["loaded", "restart", "next start", "unreachable"]

@@ -10,7 +10,7 @@ from ocblob import config
 from ocblob.backends import local_path, refuse_secrets, shown_url
 from ocblob.errors import BackendError, StoreError, UsageError
 from ocblob.hosts.opencode.installation import installed
-from ocblob.passes import Say
+from ocblob.space import Say
 from ocblob.stores import create_store
 
 NEW: Mapping[str, Any] = {"ingest": True, "rescan": True}

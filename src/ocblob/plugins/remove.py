@@ -12,9 +12,10 @@ from ocblob.errors import DatabaseError, HostError, UsageError
 from ocblob.hosts.opencode import Site
 from ocblob.hosts.opencode.installation import Installed, installed, remove
 from ocblob.hosts.opencode.server import DEFAULT_URL
-from ocblob.passes import RestorePass, Say, restore_pass
+from ocblob.passes import RestorePass, restore_pass
 from ocblob.plugins.options import database_of, store_of
 from ocblob.plugins.refs import count_prompt_refs, find_refs_of
+from ocblob.space import Say
 
 Progress = Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]]
 

@@ -1,0 +1,64 @@
+"""Disk space given back: by itself, or after a pass that has freed it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from ocblob.databases.sqlite.vacuum import Method, VacuumReport, apply_vacuum, plan_vacuum, sizes
+from ocblob.errors import DatabaseError, DatabaseLockedError
+
+ANNOUNCED_BYTES: Final = 100 * 10**6
+"""Room on disk that is worth a word before it is taken."""
+HOST_PATIENCE_S: Final = 3.0
+"""A host that waits longer for the lock may give up (OpenCode: 5 s)."""
+VacuumWhen = Literal["never", "auto", "always"]
+"""After a pass; `auto` only if it gives back over 64 MB and a quarter of the file."""
+Say = Callable[[str], None]
+"""Words for people, a line at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class VacuumAfter:
+    """What became of a vacuum after a pass."""
+
+    report: VacuumReport | None
+    """None if there was none."""
+    skipped: str
+    """Why one that was asked for did not happen, or not as a whole."""
+
+
+def vacuum_pass(path: Path, *, method: Method, force: bool, dry_run: bool, say: Say) -> VacuumReport:
+    """Give the disk space back; refuses what a live host would not survive."""
+    plan = plan_vacuum(path, method=method)
+    if plan.in_use and plan.method == "in-place":
+        if plan.blocks_s > HOST_PATIENCE_S and not force:
+            raise DatabaseLockedError(
+                f"{plan.path} is open in another process, and VACUUM in place would block it"
+                f" for about {plan.blocks_s:.0f} s",
+                hint="stop the host, or --force",
+            )
+        say(
+            f"warning: another process has the database open; its writes wait for up to {max(plan.blocks_s, 0.1):.1f} s"
+        )
+    if dry_run:
+        return VacuumReport(plan.method, plan.before, plan.before, 0.0, plan.put_off, bool(plan.put_off))
+    if plan.room_needed >= ANNOUNCED_BYTES:
+        say(f"vacuum ({plan.method}) needs {plan.room_needed / 1e6:.0f} MB of room for a while")
+    return apply_vacuum(plan)
+
+
+def vacuum_after(path: Path, when: VacuumWhen, *, say: Say, method: Method = "auto") -> VacuumAfter:
+    """The vacuum that ends a pass.
+
+    What the pass did is done: its report must not be lost to a vacuum that cannot be had now, so nothing is raised.
+    """
+    if when == "never":
+        return VacuumAfter(None, "")
+    try:
+        if when == "auto" and not sizes(path).worth_vacuum:
+            return VacuumAfter(None, "")
+        report = vacuum_pass(path, method=method, force=False, dry_run=False, say=say)
+    except (DatabaseError, OSError) as error:
+        return VacuumAfter(None, str(error))
+    return VacuumAfter(report, report.note)
