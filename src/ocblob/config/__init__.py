@@ -19,14 +19,18 @@ from ocblob.config.host import (
     prompt_history_places,
     stray_plugins,
 )
+from ocblob.config.keys import Vacuum
 from ocblob.config.places import Place, database_path, database_place, named_database, plugin_database
+from ocblob.config.session_settings import Settings, settings
 from ocblob.config.stores import StorePlace, passed_on, previews, store_place
 from ocblob.config.variables import with_variables
 
 __all__ = [
     "ConfigFile",
     "Place",
+    "Settings",
     "StorePlace",
+    "Vacuum",
     "archive_directory",
     "config_file",
     "database_path",
@@ -45,6 +49,7 @@ __all__ = [
     "prompt_files_of",
     "prompt_history_files",
     "prompt_history_places",
+    "settings",
     "store_place",
     "stray_plugins",
     "using_file",

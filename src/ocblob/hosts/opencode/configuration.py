@@ -35,6 +35,16 @@ def entries(text: str, directory: Path) -> list[Entry]:
     return [] if plugins is None else _entries(plugins, directory)
 
 
+def own_options(root: Node, directory: Path) -> Node | None:
+    """Where the options of the last of our entries stand; the entry itself if it has none; None without an entry."""
+    plugins = _plugins(root) if isinstance(root.value, dict) else None
+    found = [] if plugins is None else _entries(plugins, directory)
+    if plugins is None or not found:
+        return None
+    item = plugins.items[found[-1].index]
+    return item.items[1] if found[-1].options else item
+
+
 def with_entry(text: str, directory: Path, plugin: Path, options: Mapping[str, Any], *, new: Mapping[str, Any]) -> str:
     """The text with the entry that loads `plugin`: added, or brought up to date.
 

@@ -23,6 +23,7 @@ from ocblob.hosts.opencode.configuration import (
     without_entries,
 )
 from ocblob.hosts.opencode.places import config_directories, config_directory, config_files, project_files
+from ocblob.hosts.opencode.session_options import SessionOptions, session_options
 from ocblob.hosts.opencode.stub import Packages, is_ours, packages, put_stub, remove_stub
 
 DIRECTORY: Final = "ocblob"
@@ -132,6 +133,15 @@ def installed(site: Site) -> list[Installed]:
             with _naming(file):
                 found += [Installed(file, entry.path, entry.options) for entry in entries(text, file.parent)]
     return found
+
+
+def read_session_options(file: Path) -> SessionOptions:
+    """What a file says about the retention of sessions. Raises `UsageError` for one that OpenCode could not read."""
+    text = read_text(file)
+    if not text:
+        return SessionOptions(None, ())
+    with _naming(file):
+        return session_options(text, file.parent)
 
 
 def plan_install(site: Site, script: bytes, options: Mapping[str, Any], *, new: Mapping[str, Any]) -> InstallPlan:
