@@ -13,7 +13,7 @@ import itertools
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -104,14 +104,14 @@ def encode(chunks: Iterable[bytes], sink: BinaryIO) -> tuple[ObjectHeader, int]:
 
     `sink` must be seekable: the header is filled in last. Memory: two frames and zstd's tables, about 5 MiB.
     """
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+    pack = frame_packer()
     hasher = Hasher()
     sink.write(bytes(HEADER_BYTES))
     frames: list[tuple[int, int]] = [(HEADER_BYTES, 0)]
     checks: list[bytes] = []
     for frame in _frames(chunks):
         hasher.update(frame)
-        data = compressor.compress(frame)
+        data = pack(frame)
         sink.write(data)
         frames.append((len(data), len(frame)))
         checks.append(short_hash(data))
@@ -170,6 +170,18 @@ def decode_frame(frame: bytes | memoryview, *, digest: str) -> bytes:
         return zstandard.ZstdDecompressor(max_window_size=FRAME_BYTES).decompress(frame)
     except zstandard.ZstdError as error:
         raise BlobCorruptError(f"object {digest} does not decompress: {error}", digest=digest) from error
+
+
+def frame_packer() -> Callable[[bytes | bytearray], bytes]:
+    """Packs up to `FRAME_BYTES` into one frame, as objects have them."""
+    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True).compress
+
+
+def unpacked_frames(source: BinaryIO, *, name: str) -> Iterator[bytes]:
+    """The content of frames that lie one behind the other to the end, each checked. Raises `BlobCorruptError`."""
+    packed = _Input(source)
+    while not packed.at_end():
+        yield decode_frame(packed.frame(name), digest=name)
 
 
 def read_seek_table(source: BinaryIO, header: ObjectHeader) -> SeekTable:
@@ -233,6 +245,11 @@ class _Input:
         data = self._buffer[self._at : self._at + count]
         self._at += len(data)
         return data
+
+    def at_end(self) -> bool:
+        """Whether nothing is left."""
+        self._fill(1)
+        return self._at == len(self._buffer)
 
     def frame(self, digest: str) -> memoryview:
         """The next whole zstd frame, found by its block headers (RFC 8878 section 3.1.1)."""

@@ -16,7 +16,9 @@ OcblobError
 ├── BackendError                a place for bytes fails
 │   ├── ObjectNotFoundError     the key is not there
 │   └── StoreUnavailableError   it may be there: no answer, no permission, a broken device
+├── ArchiveError                a file is no archive of sessions, or not as it was written
 ├── HostError                   the running host app does not answer, or not as it should
+├── ScheduleError               the system's scheduler refuses, or there is none
 └── DatabaseError
     ├── DatabaseUnsupportedError  refused before anything was touched
     ├── DatabaseLockedError       somebody else holds it (exit 11)
@@ -100,8 +102,16 @@ class StoreUnavailableError(BackendError):
     """The object may well be there, but nobody can say so now."""
 
 
+class ArchiveError(OcblobError):
+    """A file is no archive of sessions, or not as it was written; nothing of it was taken."""
+
+
 class HostError(OcblobError):
     """The running host app does not answer, or not as it should."""
+
+
+class ScheduleError(OcblobError):
+    """The system's scheduler refuses, does not answer, or there is none."""
 
 
 class DatabaseError(OcblobError):

@@ -10,7 +10,7 @@ for only where the host is known to do so.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -87,14 +87,20 @@ class InlineSpan(Span):
 
 
 def scan(
-    chunks: Iterable[bytes], *, min_chars: int = 1, hashing: bool = True, bare_refs: bool = False
+    chunks: Iterable[bytes],
+    *,
+    min_chars: int = 1,
+    hashing: bool = True,
+    bare_refs: bool = False,
+    tap: Callable[[bytes], object] | None = None,
 ) -> Iterator[Span]:
     """Yield the spans of a cell that comes in pieces of any size, in their order.
 
     With `bare_refs` also refs that are a whole JSON string without being a data URL.
 
     Payloads shorter than `min_chars` characters of base64 come as inline. Without `hashing` nothing is
-    decoded: payloads have no digest, and some of them may turn out not to be canonical.
+    decoded: payloads have no digest, and some of them may turn out not to be canonical. A `tap` is given the decoded
+    bytes of each data URL, as far as they go, before its span comes and says what they are.
     Memory: one piece, and 12 KiB.
     """
     find = _find_header_or_ref if bare_refs else _find_header
@@ -121,7 +127,7 @@ def scan(
                 # What may be the beginning of a data URL waits for the next piece.
                 base, text = base + at, text[at:]
                 break
-            payload = _Payload(base + at, header, min_chars, hashing=hashing)
+            payload = _Payload(base + at, header, min_chars, hashing=hashing, tap=tap)
     if payload is not None:
         yield payload.unterminated()
 
@@ -189,9 +195,12 @@ def _bare_ref(text: bytes, start: int, end: int) -> RefSpan | None:
 class _Payload:
     """The base64 text of one data URL, while it comes in."""
 
-    __slots__ = ("_decoder", "_hasher", "_header", "_length", "_min", "_reason", "_short", "_size", "_start")
+    __slots__ = ("_decoder", "_hasher", "_header", "_length", "_min", "_reason", "_short", "_size", "_start", "_tap")
 
-    def __init__(self, start: int, header: str, min_chars: int, *, hashing: bool) -> None:
+    def __init__(
+        self, start: int, header: str, min_chars: int, *, hashing: bool, tap: Callable[[bytes], object] | None
+    ) -> None:
+        self._tap = tap
         self._start = start
         self._header = header
         self._min = max(min_chars, 1)
@@ -219,6 +228,8 @@ class _Payload:
             return
         self._size += len(data)
         self._hasher.update(data)
+        if self._tap is not None:
+            self._tap(data)
 
     def close(self) -> Span:
         where = (self._start, self._start + self._length, self._header)
