@@ -11,7 +11,7 @@ from typing import Any, Final
 import apsw
 
 from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError
-from ocblob.filesystem import network_filesystem
+from ocblob.filesystem import fsync_file, network_filesystem
 
 BUSY_TIMEOUT_MS: Final = 5000
 Bindings = tuple[Any, ...] | Mapping[str, Any]
@@ -105,6 +105,18 @@ def translated(path: Path) -> Iterator[None]:
         raise DatabaseError(f"{path}: the disk is full; nothing was changed by the last transaction") from error
     except apsw.Error as error:
         raise DatabaseError(f"{path}: {error}") from error
+
+
+def make_wal_durable(path: Path) -> None:
+    """The bytes of committed transactions are in the WAL, or in the file already."""
+    wal = path.with_name(path.name + "-wal")
+    try:
+        # No lock of SQLite's lies on this file, so closing it here drops none.
+        fsync_file(wal)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DatabaseError(f"{wal}: {error.strerror}") from error
 
 
 def quote(name: str) -> str:

@@ -5,15 +5,21 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from ocblob.cells import Column, Scope, SessionTable
+from ocblob.cells import Column, Scope, SessionTable, SessionTree
 from ocblob.databases.base import Cell, Edit, EditResult
+from ocblob.databases.session_rows import DeleteResult, Row, SessionFacts, Snapshot
 from ocblob.databases.sqlite.connection import Reading, check_encoding, check_file, connect, quote
 from ocblob.databases.sqlite.reading import SQLiteCells
 from ocblob.databases.sqlite.schema import Schema
+from ocblob.databases.sqlite.session_delete import delete_sessions
+from ocblob.databases.sqlite.session_insert import SQLiteInserter, delete_and_insert, inserter
+from ocblob.databases.sqlite.session_snapshot import SQLiteSnapshot, snapshot
+from ocblob.databases.sqlite.session_survey import survey
+from ocblob.databases.sqlite.session_writing import SessionWriter
 from ocblob.databases.sqlite.swapping import TEXT_OR_BLOB, Swapper
 from ocblob.databases.sqlite.sweep import sweep
 from ocblob.errors import DatabaseUnsupportedError
@@ -175,6 +181,49 @@ class SQLiteDatabase:
     def sweep(self, needles: Sequence[bytes], *, larger_than: int = 0) -> Iterator[bytes]:
         """See `Database`; on a connection of its own."""
         return sweep(self.path, needles, larger_than=larger_than)
+
+    def check_tree(self, tree: SessionTree) -> None:
+        """See `SessionDatabase`."""
+        with self.snapshot() as state:
+            state.tables.check_tree(tree)
+
+    def survey(self, tree: SessionTree) -> Iterator[SessionFacts]:
+        """See `SessionDatabase`."""
+        return survey(self.path, tree)
+
+    def snapshot(self) -> contextlib.AbstractContextManager[SQLiteSnapshot]:
+        """See `SessionDatabase`; on a connection of its own."""
+        return snapshot(self.path)
+
+    def delete_sessions(
+        self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Callable[[Snapshot], bool]
+    ) -> DeleteResult:
+        """See `SessionDatabase`."""
+        with self._session_writer() as writer:
+            return delete_sessions(writer, tree, sessions, unchanged=unchanged)
+
+    @contextlib.contextmanager
+    def inserter(self) -> Iterator[SQLiteInserter]:
+        """See `SessionDatabase`."""
+        with self._session_writer() as writer, inserter(writer, self._schema.is_streamable) as rows:
+            yield rows
+
+    def delete_and_insert(
+        self, tree: SessionTree, session: str, rows: Iterable[tuple[str, Sequence[str], Row]]
+    ) -> None:
+        """See `SessionDatabase`."""
+        with self._session_writer() as writer:
+            delete_and_insert(writer, self._schema.is_streamable, tree, session, rows)
+
+    @contextlib.contextmanager
+    def _session_writer(self) -> Iterator[SessionWriter]:
+        """A connection of its own, whose longest transaction counts."""
+        swapper = self._writer
+        with SessionWriter(self.path) as writer:
+            try:
+                yield writer
+            finally:
+                swapper.longest_transaction_s = max(swapper.longest_transaction_s, writer.longest_transaction_s)
 
     def _candidates(self, column: Column, scope: Scope) -> tuple[str, dict[str, object]]:
         where, bindings = self._where(column, scope)

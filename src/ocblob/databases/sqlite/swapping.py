@@ -9,11 +9,10 @@ from typing import Final
 import apsw
 
 from ocblob.databases.base import Cell, Edit, EditResult, Outcome
-from ocblob.databases.sqlite.connection import connect, quote, translated
+from ocblob.databases.sqlite.connection import connect, make_wal_durable, quote, translated
 from ocblob.databases.sqlite.reading import SQLiteCells, rowid_of
 from ocblob.databases.sqlite.schema import Schema
-from ocblob.errors import CellError, DatabaseError, OcblobError
-from ocblob.filesystem import fsync_file
+from ocblob.errors import CellError, OcblobError
 
 TRANSACTION_S: Final = 0.15
 """A transaction takes no further edit after this long; a host that waits for the lock is frozen meanwhile."""
@@ -80,15 +79,8 @@ class Swapper:
         return results
 
     def flush(self) -> None:
-        """See `Database`: the bytes of committed transactions are in the WAL, or in the file already."""
-        wal = self._path.with_name(self._path.name + "-wal")
-        try:
-            # No lock of SQLite's lies on this file, so closing it here drops none.
-            fsync_file(wal)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise DatabaseError(f"{wal}: {error.strerror}") from error
+        """See `Database`."""
+        make_wal_durable(self._path)
 
     def _swap_some(self, edits: Sequence[Edit], stamp: object) -> list[EditResult]:
         """As many edits as one short transaction takes, one at least."""

@@ -1,0 +1,177 @@
+"""Tables as one connection sees them: what can be written, how a row is found, who refers to whom."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from ocblob.cells import OwnedTable, SessionTree
+from ocblob.databases.session_rows import TableShape
+from ocblob.databases.sqlite.connection import Bindings, quote, translated
+from ocblob.errors import DatabaseUnsupportedError
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """Columns of a table that name a row of another one, or of itself."""
+
+    table: str
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An ordinary table."""
+
+    shape: TableShape
+    rowid: str
+    """What the rowid is called in SQL, quoted; empty if its rows have none."""
+    alias: str
+    """The column that is the rowid; empty if none is."""
+    in_pieces: bool
+    """Whether SQLite opens handles on its cells."""
+    affinities: tuple[str, ...]
+    """Of the columns of the shape: TEXT, INTEGER, REAL, NUMERIC or BLOB."""
+
+    @property
+    def sql(self) -> str:
+        """Its name, quoted."""
+        return quote(self.shape.table)
+
+    @property
+    def address(self) -> tuple[str, ...]:
+        """What its rows are told apart by, and lie ordered by, quoted."""
+        return (self.rowid,) if self.rowid else tuple(map(quote, self.shape.key))
+
+
+class Tables:
+    """Looked up once each; as long as one transaction, or the block of an inserter."""
+
+    def __init__(self, path: Path, db: apsw.Connection) -> None:
+        self._path = path
+        self._db = db
+        self._known: dict[str, Table] = {}
+
+    def __getitem__(self, name: str) -> Table:
+        """Raises `DatabaseUnsupportedError` for what is no ordinary table."""
+        if name not in self._known:
+            self._known[name] = self._look(name)
+        return self._known[name]
+
+    def foreign_keys(self) -> list[ForeignKey]:
+        """Of every table."""
+        rows = self._rows(
+            'SELECT t.name, f.id, f."table", f."from", f."to"'
+            " FROM pragma_table_list AS t, pragma_foreign_key_list(t.name) AS f"
+            " WHERE t.schema='main' AND t.type='table' ORDER BY t.name, f.id, f.seq"
+        )
+        found: dict[tuple[str, int], tuple[str, list[str], list[str]]] = {}
+        for table, number, parent, column, parent_column in rows:
+            _, columns, parent_columns = found.setdefault((table, number), (parent, [], []))
+            columns.append(column)
+            if parent_column is not None:
+                parent_columns.append(parent_column)
+        return [
+            ForeignKey(table, tuple(columns), parent, tuple(parent_columns) or self._key(parent))
+            for (table, _), (parent, columns, parent_columns) in found.items()
+        ]
+
+    def check_tree(self, tree: SessionTree) -> None:
+        """See `SessionDatabase`."""
+        owned = {table.table.lower(): table for table in tree.owned}
+        for table in tree.owned:
+            self.check_columns(table)
+        for key in self.foreign_keys():
+            if key.parent.lower() in owned and key.table.lower() not in owned:
+                raise DatabaseUnsupportedError(
+                    f"table {key.table} in {self._path} refers to {key.parent} and does not say to which session"
+                    " its rows belong"
+                )
+
+    def check_columns(self, owned: OwnedTable) -> None:
+        """Raise `DatabaseUnsupportedError` if a table lacks a column that it is said to have."""
+        columns = self[owned.table].shape.columns
+        for column in filter(None, (owned.session, owned.updated)):
+            if column not in columns:
+                raise DatabaseUnsupportedError(f"{owned.table} in {self._path} has no column {column}")
+
+    def deletes_more(self, tree: SessionTree) -> str:
+        """The name of a trigger that runs when a row of an owned table is deleted; empty if there is none."""
+        names = ", ".join("?" for _ in tree.owned)
+        sql = f"SELECT name, sql FROM sqlite_schema WHERE type='trigger' AND lower(tbl_name) IN ({names}) ORDER BY name"
+        for name, text in self._rows(sql, tuple(owned.table.lower() for owned in tree.owned)):
+            if "delete" in str(text).lower():
+                return str(name)
+        return ""
+
+    def _key(self, table: str) -> tuple[str, ...]:
+        rows = self._rows("SELECT name FROM pragma_table_info(?) WHERE pk>0 ORDER BY pk", (table,))
+        return tuple(name for (name,) in rows)
+
+    def _look(self, name: str) -> Table:
+        found = self._rows("SELECT type, wr, strict FROM pragma_table_list WHERE schema='main' AND name=?", (name,))
+        if not found or name.lower().startswith("sqlite_"):
+            raise DatabaseUnsupportedError(f"{self._path} has no table {name}")
+        ((kind, without_rowid, strict),) = found
+        if kind != "table":
+            raise DatabaseUnsupportedError(f"{name} in {self._path} is a {kind}, not a table")
+        columns = self._rows(
+            'SELECT name, type, "notnull", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?)', (name,)
+        )
+        written = [column for column in columns if not column[5]]
+        key = tuple(column[0] for column in sorted((c for c in columns if c[4]), key=lambda c: c[4]))
+        alias = "" if without_rowid or len(key) != 1 or self._has_key_index(name) else key[0]
+        required = {column for column, _, not_null, default, _, _ in written if not_null and not default}
+        shape = TableShape(name, tuple(column[0] for column in written), key, frozenset(required - {alias}))
+        return Table(
+            shape,
+            rowid="" if without_rowid else self._rowid(name, alias, {column[0].lower() for column in columns}),
+            alias=alias,
+            in_pieces=not without_rowid and not any(column[5] > 1 for column in columns),
+            affinities=tuple(affinity(column[1], strict=bool(strict)) for column in written),
+        )
+
+    def _has_key_index(self, table: str) -> bool:
+        # A single INTEGER PRIMARY KEY that has no index of its own is the rowid.
+        return bool(self._rows("SELECT 1 FROM pragma_index_list(?) WHERE origin='pk'", (table,)))
+
+    def _rowid(self, table: str, alias: str, columns: set[str]) -> str:
+        if alias:
+            return quote(alias)
+        for name in ("rowid", "_rowid_", "oid"):
+            if name not in columns:
+                return name
+        raise DatabaseUnsupportedError(f"{table} in {self._path} hides its rowid behind columns of that name")
+
+    def _rows(self, sql: str, bindings: Bindings = ()) -> list[tuple[Any, ...]]:
+        with translated(self._path):
+            return list(self._db.execute(sql, bindings))
+
+
+def affinity(declared: str, *, strict: bool = False) -> str:
+    """What SQLite would rather have in a column, by its declared type."""
+    kind = declared.upper()
+    if strict and kind == "ANY":
+        return "BLOB"
+    for name, words in (
+        ("INTEGER", ("INT",)),
+        ("TEXT", ("CHAR", "CLOB", "TEXT")),
+        ("BLOB", ("BLOB",)),
+        ("REAL", ("REAL", "FLOA", "DOUB")),
+    ):
+        if any(word in kind for word in words):
+            return name
+    return "NUMERIC" if kind else "BLOB"
+
+
+def encoded(text: str) -> bytes:
+    """A session's id as SQLite holds it. Ids of ours come from `decoded`, so none is without a way back."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decoded(data: bytes | None) -> str:
+    """Text of SQLite's, valid UTF-8 or not; the empty text for null."""
+    return (data or b"").decode("utf-8", "surrogateescape")

@@ -1,0 +1,64 @@
+"""The connection that deletes and inserts rows of sessions: short transactions, durable in the end."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Self
+
+from ocblob.databases.sqlite.connection import Bindings, connect, make_wal_durable, translated
+
+TRANSACTION_S: Final = 0.15
+"""A transaction takes nothing more after this long; a host that waits for the lock is frozen meanwhile."""
+
+
+class SessionWriter:
+    """One connection; see `Swapper` for why it does not fsync under the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.db = connect(path, read_only=False)
+        self._begun = 0.0
+        self.longest_transaction_s = 0.0
+        with translated(path):
+            self.wal = self.db.execute("PRAGMA journal_mode").get == "wal"
+            self.db.execute(f"PRAGMA synchronous={'NORMAL' if self.wal else 'FULL'}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.db.close(True)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block or nothing; the lock is held from its beginning."""
+        self.execute("BEGIN IMMEDIATE")
+        self._begun = time.monotonic()
+        try:
+            yield
+            self.execute("COMMIT")
+        finally:
+            # After a full disk SQLite has ended the transaction itself.
+            if self.db.in_transaction:
+                self.execute("ROLLBACK")
+            self.longest_transaction_s = max(self.longest_transaction_s, time.monotonic() - self._begun)
+
+    def execute(self, sql: str, bindings: Bindings = ()) -> None:
+        """One statement that answers nothing."""
+        with translated(self.path):
+            self.db.execute(sql, bindings)
+
+    @property
+    def over_time(self) -> bool:
+        """Whether the transaction has been long enough."""
+        return time.monotonic() - self._begun > TRANSACTION_S
+
+    def version(self) -> object:
+        """SQLite's `data_version`: it moves when another connection commits, not when this one does."""
+        with translated(self.path):
+            return self.db.execute("PRAGMA data_version").get
+
+    def make_durable(self) -> None:
+        """What was committed survives a power cut when this returns."""
+        make_wal_durable(self.path)
