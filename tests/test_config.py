@@ -42,7 +42,7 @@ def test_the_config_file_names_store_cache_and_options(home: dict[str, str]) -> 
 
     place = config.store_place(None, environment=home)
 
-    assert ("s3://bucket/prefix", str(path), 5 * 10**9) == (place.url, place.source, place.tier.cache_bytes)
+    assert ("s3://bucket/prefix", f"{path}:1", 5 * 10**9) == (place.url, place.source, place.tier.cache_bytes)
     assert {
         "s3": {"endpoint_url": "http://127.0.0.1:8333", "path_style": "true", "max_connections": "20"},
         "gs": {"project": "p"},
@@ -92,7 +92,7 @@ def test_another_config_file_may_be_named(home: dict[str, str], tmp_path: Path) 
 
     place = config.store_place(None, environment={**home, "OCBLOB_CONFIG": str(other)})
 
-    assert ("/other", str(other)) == (place.url, place.source)
+    assert ("/other", f"{other}:1") == (place.url, place.source)
 
 
 def test_a_named_config_file_must_be_there(home: dict[str, str], tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ COMMANDS: Final = (
     "vacuum",
     "store",
     "plugin",
+    "config",
+    "schedule",
 )
 """In the order of the help; each is imported when it is asked for."""
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,6 +57,13 @@ def _cache_size(ctx: click.Context, param: click.Parameter, value: str | None) -
     ctx.meta[_CACHE_SIZE] = value
 
 
+def _config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    del param
+    if value is not None:
+        # Of the root: a context of which an option is wrong is never closed.
+        ctx.find_root().with_resource(config.using_file(value))
+
+
 def _store(ctx: click.Context, param: click.Parameter, value: str | None) -> config.StorePlace:
     del param
     return config.store_place(value, cache_size=ctx.meta.get(_CACHE_SIZE))
@@ -81,6 +88,14 @@ _cache_option = click.option(
     callback=_cache_size,
     metavar="SIZE",
     help="Hot blobs of a remote store kept here (env OCBLOB_CACHE_SIZE; default: 1GB).",
+)
+_config_option = click.option(
+    "--config",
+    is_eager=True,  # other options ask what stands in it
+    expose_value=False,
+    callback=_config,
+    metavar="PATH",
+    help="The config file (env OCBLOB_CONFIG; default: ocblob/config.toml in ~/.config).",
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, change nothing.")
@@ -121,10 +136,21 @@ session_option = click.option(
 
 
 def standard_options(function: _Function) -> _Function:
-    """What every command takes: --db, --store, --cache-size, --json, -q and -v."""
+    """What every command takes: --db, --store, --cache-size, --config, --json, -q and -v."""
+    return _db_option(_store_option(_cache_option(_common_options(function))))
+
+
+def unread_options(function: _Function) -> _Function:
+    """The same, with `store` and `cache_size` as they were written: what they mean may be wrong."""
+    store = click.option("--store", metavar="PATH_OR_URL", help="As of any other command.")
+    size = click.option("--cache-size", metavar="SIZE", help="As of any other command.")
+    return _db_option(store(size(_common_options(function))))
+
+
+def _common_options(function: _Function) -> _Function:
     quiet = click.option("-q", "--quiet", is_flag=True, help="Errors and warnings only.")
     verbose = click.option("-v", "--verbose", is_flag=True, help="Every problem, row by row.")
-    return _db_option(_store_option(_cache_option(_json_option(quiet(verbose(function))))))
+    return _config_option(_json_option(quiet(verbose(function))))
 
 
 def scope_of(
@@ -168,6 +194,12 @@ def sayer(*, quiet: bool) -> Callable[[str], None]:
 def asker(*, yes: bool) -> Callable[[str], bool]:
     """A question for people: yes by option, by answer on a terminal, else no."""
     return lambda question: yes or (sys.stdin.isatty() and click.confirm(question, err=True))
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """What people are told whether they asked for words or not."""
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
 
 
 def print_problems(problems: list[str], total: int, *, verbose: bool) -> None:

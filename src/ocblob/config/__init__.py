@@ -4,7 +4,8 @@ An option wins over the environment, the environment over `config.toml`, that ov
 that over the default.
 """
 
-from ocblob.config.directories import archive_directory
+from ocblob.config.directories import archive_directory, state_directory
+from ocblob.config.effective import Effective, Setting, effective
 from ocblob.config.file import ConfigFile, config_file, using_file
 from ocblob.config.host import (
     host_databases,
@@ -27,7 +28,9 @@ from ocblob.config.variables import with_variables
 
 __all__ = [
     "ConfigFile",
+    "Effective",
     "Place",
+    "Setting",
     "Settings",
     "StorePlace",
     "Vacuum",
@@ -35,6 +38,7 @@ __all__ = [
     "config_file",
     "database_path",
     "database_place",
+    "effective",
     "host_databases",
     "host_server",
     "is_hosts_own",
@@ -50,6 +54,7 @@ __all__ = [
     "prompt_history_files",
     "prompt_history_places",
     "settings",
+    "state_directory",
     "store_place",
     "stray_plugins",
     "using_file",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ocblob.backends import is_secret
 from ocblob.config.directories import config_path
 from ocblob.config.keys import FILE_KEYS, SESSION_KEYS
 from ocblob.config.variables import CONFIG_VARIABLE
@@ -39,7 +40,8 @@ class ConfigFile:
         found: Any = self.values
         for part in key:
             found = found[part]
-        return UsageError(f"{self.where(*key)}: {'.'.join(key)} {words}, found {found!r}", hint=hint)
+        shown = "..." if is_secret(key[-1]) else repr(found)
+        return UsageError(f"{self.where(*key)}: {'.'.join(key)} {words}, found {shown}", hint=hint)
 
     def text(self, *key: str) -> str:
         """A text or a number. Raises `UsageError` for anything else."""
@@ -52,6 +54,20 @@ class ConfigFile:
             raise self.error("must be a text or a number", *key)
         return str(value)
 
+    def misplaced(self) -> Iterator[UsageError]:
+        """Keys that nobody knows, and those that slipped into a table."""
+        known = (*FILE_KEYS, *SESSION_KEYS)
+        for key, value in self.values.items():
+            if not isinstance(value, dict):
+                if key not in known:
+                    yield UsageError(f"{self.where(key)}: unknown key {key}", hint=_meant(key, known))
+                continue
+            for slipped in (name for name in value if name in SESSION_KEYS):
+                yield UsageError(
+                    f"{self.where(key, slipped)}: {slipped} stands in the table [{key}]",
+                    hint="write it above the first table; what follows [name] belongs to that table",
+                )
+
 
 def config_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
     """The config file and what stands in it; nothing if there is none.
@@ -59,20 +75,30 @@ def config_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
     Raises `UsageError` that names the file and the line for what is no TOML, and for a key that nobody knows. What the
     values may be is for those to say who read them: a wrong limit of sessions is no reason to give out no attachment.
     """
+    file = read_file(environment)
+    for error in file.misplaced():
+        raise error
+    return file
+
+
+def read_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
+    """As `config_file`, whatever its keys are called."""
     named = environment.get(CONFIG_VARIABLE)
     path = expanded(named) if named else config_path(environment)
-    if not named and not path.is_file():
+    if not path.exists():
+        if named:
+            raise UsageError(f"{path}: there is no such config file", hint=f"{CONFIG_VARIABLE} or --config names it")
         return ConfigFile(path, named=False)
     import tomllib  # noqa: PLC0415 - only a file that is there is worth it
 
     try:
         content = path.read_text(encoding="utf-8")
         values = tomllib.loads(content)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    file = ConfigFile(path, bool(named), values, content)
-    _check_names(file)
-    return file
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return ConfigFile(path, bool(named), values, content)
 
 
 @contextlib.contextmanager
@@ -84,7 +110,7 @@ def using_file(path: str) -> Iterator[None]:
     if not path:
         raise UsageError("--config is empty")
     chosen = expanded(path).absolute()
-    if not chosen.is_file():
+    if not chosen.exists():
         raise UsageError(f"--config: there is no file {chosen}")
     before = os.environ.get(CONFIG_VARIABLE)
     os.environ[CONFIG_VARIABLE] = str(chosen)
@@ -92,23 +118,9 @@ def using_file(path: str) -> Iterator[None]:
         yield
     finally:
         if before is None:
-            del os.environ[CONFIG_VARIABLE]
+            os.environ.pop(CONFIG_VARIABLE, None)
         else:
             os.environ[CONFIG_VARIABLE] = before
-
-
-def _check_names(file: ConfigFile) -> None:
-    """Raise `UsageError` for a key that nobody knows, and for one that slipped into a table."""
-    known = (*FILE_KEYS, *SESSION_KEYS)
-    for key, value in file.values.items():
-        if isinstance(value, dict):
-            for slipped in (name for name in value if name in SESSION_KEYS):
-                raise UsageError(
-                    f"{file.where(key, slipped)}: {slipped} stands in the table [{key}]",
-                    hint="write it above the first table; what follows [name] belongs to that table",
-                )
-        elif key not in known:
-            raise UsageError(f"{file.where(key)}: unknown key {key}", hint=_meant(key, known))
 
 
 def _meant(key: str, known: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any, Final, Literal, get_args
 
+from ocblob.backends import shown_url
 from ocblob.errors import UsageError
 from ocblob.sessions.limits import AGE_MAX_S, DAY_S, KEEP_ACTIVE_S, SIZE_MAX_BYTES, By, RetainLimits
 
@@ -126,7 +127,9 @@ def _directory(value: Any) -> str | None:
     """None: no archive is wanted."""
     if value is False:
         return None
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str):
+        raise TypeError
+    if not value.strip() or "://" in value:
         raise ValueError
     return value
 
@@ -140,7 +143,7 @@ KEYS: Final = (
     Key("maxAgeDays", "max_age_s", None, "a number of days, such as 30", _max_age),
     Key("maxSessions", "max_sessions", None, "a whole number, such as 100", _max_sessions),
     Key("by", "by", "created", " or ".join(f'"{by}"' for by in _BYS), _one_of(*_BYS)),
-    Key("keepActiveDays", "keep_active_s", KEEP_ACTIVE_S / DAY_S, "a number of days, such as 7", _keep_active),
+    Key("keepActiveDays", "keep_active_s", int(KEEP_ACTIVE_S / DAY_S), "a number of days, such as 7", _keep_active),
     Key("keep", "keep", [], "a list of session ids", _ids),
     Key("archive", "archive", None, "a directory, or false", _directory),
     Key("archiveRefs", "archive_refs", False, _YES_OR_NO, _boolean),
@@ -176,9 +179,19 @@ def meant(key: Key, value: Any) -> Any:
     raise UsageError(f"{key.name} {words}", hint=hint)
 
 
+def as_written(key: Key, value: Any) -> Any:
+    """A value of `Settings` as it would stand in a file."""
+    if isinstance(value, tuple):
+        return [as_written(key, item) for item in value]
+    if value is None or isinstance(value, str):
+        return value
+    unit = MEGABYTE if key.name.endswith("MB") else DAY_S if key.name.endswith("Days") else 1
+    return value if unit == 1 else int(value // unit) if value % unit == 0 else value / unit
+
+
 def _shown(value: Any) -> str:
     """As it is written in TOML and JSON alike, as far as one line goes."""
     if isinstance(value, bool):
         return str(value).lower()
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
+    text = f'"{shown_url(value)}"' if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - what a line of a terminal has room for

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ocblob.config.file import ConfigFile, config_file
+from ocblob.config.file import ConfigFile, read_file
 from ocblob.config.host import plugin_site
 from ocblob.config.keys import Key, key_of
 from ocblob.errors import UsageError
@@ -35,7 +35,9 @@ def said(environment: Mapping[str, str]) -> tuple[list[Said], list[UsageError]]:
     problems: list[UsageError] = []
     found = list(_by_host(environment, problems))
     try:
-        found += _by_file(config_file(environment))
+        file = read_file(environment)
+        problems += file.misplaced()
+        found += _by_file(file)
     except UsageError as error:
         problems.append(error)
     found += _by_variables(environment, problems)

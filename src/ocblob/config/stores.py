@@ -27,24 +27,30 @@ def store_place(
 ) -> StorePlace:
     """The store of a command: the option, the environment, the config file, or one in the user's data directory."""
     file = config_file(environment)
-    if option is not None:
-        url, source = not_empty(option, "--store"), "--store"
-    elif named := environment.get(STORE_VARIABLE):
-        url, source = named, STORE_VARIABLE
-    elif "store" in file.values:
-        url, source = file.text("store"), str(file.path)
-    else:
-        url, source = str(data_directory(environment) / "store"), "default"
+    place = store_url(option, file, environment)
     size, _ = cache_bytes(cache_size, file, environment)
     tier = LocalTier(state_directory(environment) / "stores", size)
-    return StorePlace(url, source, tier, _options(file, environment))
+    return StorePlace(place.url, place.source, tier, backend_options(file, environment))
+
+
+def store_url(option: str | None, file: ConfigFile, environment: Mapping[str, str]) -> Place:
+    """The store alone, without what opening it takes."""
+    if option is not None:
+        return Place(not_empty(option, "--store"), "--store")
+    if named := environment.get(STORE_VARIABLE):
+        return Place(named, STORE_VARIABLE)
+    if "store" in file.values:
+        return Place(file.text("store"), file.where("store"))
+    return Place(str(data_directory(environment) / "store"), "default")
 
 
 def previews(option: bool | None, environment: Mapping[str, str] = os.environ) -> bool | None:  # noqa: FBT001
     """Whether refs of pictures show them: the option, the config file; None if nobody says so."""
-    if option is not None:
-        return option
-    file = config_file(environment)
+    return option if option is not None else previews_of(config_file(environment))
+
+
+def previews_of(file: ConfigFile) -> bool | None:
+    """The config file's word on previews."""
     wish = file.values.get("previews")
     if wish is not None and not isinstance(wish, bool):
         raise file.error("must be true or false", "previews")
@@ -88,7 +94,7 @@ def passed_on(place: StorePlace, environment: Mapping[str, str] = os.environ) ->
     return dict(sorted(found.items()))
 
 
-def _options(file: ConfigFile, environment: Mapping[str, str]) -> Options:
+def backend_options(file: ConfigFile, environment: Mapping[str, str]) -> Options:
     """The options of backends: a table a scheme, and variables over it."""
     options = {
         scheme.lower(): {key: file.text(scheme, key) for key in table}
