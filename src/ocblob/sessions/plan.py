@@ -38,6 +38,15 @@ class Totals:
     size: int
     """Bytes of content."""
 
+    def less(self, other: "Totals") -> "Totals":
+        """What is left without the other."""
+        return Totals(
+            self.trees - other.trees,
+            self.sessions - other.sessions,
+            self.rows - other.rows,
+            self.size - other.size,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
@@ -85,6 +94,11 @@ class RetainPlan:
     missed: tuple[Missed, ...]
     unknown_keep: tuple[str, ...]
     """Sessions to keep that are not there."""
+
+    @property
+    def leaving(self) -> Totals:
+        """What goes."""
+        return self.before.less(self.after)
 
     @property
     def complete(self) -> bool:

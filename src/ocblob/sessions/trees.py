@@ -4,9 +4,13 @@ A parent that is not there makes a root of its child. Sessions that are each oth
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from ocblob.databases.session_rows import SessionFacts
+
+TITLE_CHARS: Final = 200
+"""More of a title is not kept: all trees are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Tree:
 
 def forest(facts: Iterable[SessionFacts]) -> list[Tree]:
     """Every session in exactly one tree, ordered by the roots' ids, whatever the order of the facts."""
-    known = {each.id: each for each in facts}
+    known = {each.id: each if len(each.title) <= TITLE_CHARS else _shortened(each) for each in facts}
     children: dict[str, list[str]] = {}
     for session in sorted(known):
         if known[session].parent in known:
@@ -49,6 +53,10 @@ def forest(facts: Iterable[SessionFacts]) -> list[Tree]:
         if session not in seen
     ]
     return sorted(trees, key=lambda tree: tree.root)
+
+
+def _shortened(facts: SessionFacts) -> SessionFacts:
+    return replace(facts, title=facts.title[:TITLE_CHARS])
 
 
 def _descend(root: str, children: dict[str, list[str]], seen: set[str]) -> list[str]:

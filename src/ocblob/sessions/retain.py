@@ -1,0 +1,220 @@
+"""Trees of sessions out of a database, as planned: sealed first, then deleted if they still are what was sealed.
+
+A crash at any moment leaves each session whole in the database or whole in an archive that was read back. What goes
+wrong with one tree stops no other one.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from ocblob.cells import SessionTree
+from ocblob.databases.session_rows import Deleted, SessionDatabase, Snapshot
+from ocblob.errors import DatabaseError, DatabaseLockedError, OcblobError
+from ocblob.pass_report import Problems
+from ocblob.rows import session_digest
+from ocblob.sessions.plan import RetainPlan, Totals
+from ocblob.sessions.trees import Tree, forest
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Sessions as they were at one state of a database."""
+
+    digests: Mapping[str, str]
+    """What each one was, as `session_digest` says it."""
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Sessions that are not sealed, and why."""
+    archive: str = ""
+    """The file that holds them, verified; empty if there is none."""
+    archive_size: int = 0
+    """Bytes of it."""
+
+
+_AT_WORK: Final = "somebody works in it"
+
+
+class Fate(StrEnum):
+    """What became of a tree that was to go."""
+
+    EVICTED = "evicted"
+    CHANGED = "changed"
+    """Somebody works in it; the next pass looks at it again."""
+    UNSEALED = "unsealed"
+    """An attachment cannot be put into the archive."""
+    PUT_BACK = "put back"
+    """Somebody began to work in it while it was being deleted; its rows are back, from the archive."""
+    HALF = "half"
+    """As that, but its rows are not back."""
+    FAILED = "failed"
+    """The database refused; it is as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeResult:
+    """What became of one tree."""
+
+    root: str
+    sessions: int
+    size: int
+    fate: Fate
+    rows: int
+    """Rows that are gone."""
+    why: str = ""
+
+
+@dataclass(slots=True)
+class RetainReport(Problems):
+    """What a retention did."""
+
+    planned: Totals = field(default_factory=lambda: Totals(0, 0, 0, 0))
+    """What was to go."""
+    before: Totals = field(default_factory=lambda: Totals(0, 0, 0, 0))
+    archive: str = ""
+    archive_size: int = 0
+    archived: int = 0
+    """Sessions in it."""
+    results: list[TreeResult] = field(default_factory=list)
+    """In the order of the plan; trees that were not come to have none."""
+    locked: str = ""
+    """Why it ended early: who holds the database, for longer than we wait."""
+    longest_transaction_s: float = 0.0
+
+    @property
+    def evicted(self) -> Totals:
+        """What is gone."""
+        gone = [result for result in self.results if result.fate is Fate.EVICTED]
+        return Totals(
+            len(gone),
+            sum(result.sessions for result in gone),
+            sum(result.rows for result in gone),
+            sum(result.size for result in gone),
+        )
+
+    @property
+    def remains(self) -> Totals:
+        """What is there now."""
+        return self.before.less(self.evicted)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all went that was to go."""
+        return self.evicted.trees == self.planned.trees
+
+
+Seal = Callable[[Sequence[str]], Sealed]
+"""Seals sessions, in this order; what it raises means that nothing was."""
+PutBack = Callable[[Sequence[str]], str]
+"""Puts rows of sessions back that were sealed in a file; why they are not back, if so. Raises `OcblobError` too."""
+Told = Callable[[Tree, str], None]
+"""Hears of each tree that went, and of the archive it is in, as soon as it has gone."""
+
+
+def apply_retain(  # noqa: PLR0913
+    database: SessionDatabase,
+    tree: SessionTree,
+    plan: RetainPlan,
+    *,
+    seal: Seal,
+    put_back: PutBack | None,
+    told: Told = lambda _tree, _archive: None,
+) -> RetainReport:
+    """Evict what the plan says. Raises what `seal` raises, before anything is deleted.
+
+    A tree goes only if it was sealed as a whole and is still what the plan saw, and what was sealed.
+    """
+    begun = time.monotonic()
+    report = RetainReport(planned=plan.leaving, before=plan.before)
+    if plan.evictions:
+        sealed = seal([session for eviction in plan.evictions for session in eviction.tree.sessions])
+        report.archive, report.archive_size, report.archived = sealed.archive, sealed.archive_size, len(sealed.digests)
+        evictor = _Evictor(database, tree, sealed, put_back, report)
+        for eviction in plan.evictions:
+            if not evictor.evict(eviction.tree):
+                break
+            if report.results[-1].fate is Fate.EVICTED:
+                told(eviction.tree, sealed.archive)
+    report.elapsed_s = time.monotonic() - begun
+    return report
+
+
+def witness(database: SessionDatabase, tree: SessionTree, sessions: Iterable[str]) -> Sealed:
+    """What sessions are, kept nowhere: for who wants no archive."""
+    with database.snapshot() as snapshot:
+        return Sealed({session: session_digest(snapshot, tree, session) for session in sessions})
+
+
+class _Evictor:
+    """Deletes trees one by one, and reports what became of each."""
+
+    def __init__(
+        self,
+        database: SessionDatabase,
+        tree: SessionTree,
+        sealed: Sealed,
+        put_back: PutBack | None,
+        report: RetainReport,
+    ) -> None:
+        self._database = database
+        self._tree = tree
+        self._sealed = sealed
+        self._put_back = put_back
+        self._report = report
+        # Between the plan and the seal somebody may have begun to work in a session: it is sealed as it is now, and
+        # active. Facts that are taken after the seal tell.
+        self._facts = {each.root: each for each in forest(database.survey(tree))}
+
+    def evict(self, each: Tree) -> bool:
+        """Whether to go on: not if the database is locked."""
+        try:
+            fate, rows, why = self._unsealed(each) or self._delete(each)
+        except DatabaseLockedError as error:
+            self._report.locked = str(error)
+            return False
+        self._report.results.append(TreeResult(each.root, len(each.sessions), each.size, fate, rows, why))
+        if fate is not Fate.EVICTED:
+            self._report.tell(f"{each.root} stays ({fate}): {why}")
+        return True
+
+    def _unsealed(self, each: Tree) -> tuple[Fate, int, str] | None:
+        """Why a tree must not be deleted; None if it may."""
+        for session in each.sessions:
+            if session in self._sealed.left:
+                return Fate.UNSEALED, 0, f"{session}: {self._sealed.left[session]}"
+        sealed = all(session in self._sealed.digests for session in each.sessions)
+        return None if sealed and self._facts.get(each.root) == each else (Fate.CHANGED, 0, _AT_WORK)
+
+    def _delete(self, each: Tree) -> tuple[Fate, int, str]:
+        def unchanged(snapshot: Snapshot) -> bool:
+            """No session was begun in it meanwhile, and every one of it is what was sealed."""
+            return snapshot.children(self._tree, each.sessions) <= set(each.sessions) and all(
+                session_digest(snapshot, self._tree, session) == self._sealed.digests[session]
+                for session in each.sessions
+            )
+
+        try:
+            done = self._database.delete_sessions(self._tree, each.sessions, unchanged=unchanged)
+        except DatabaseLockedError:
+            raise
+        except DatabaseError as error:
+            return Fate.FAILED, 0, str(error)
+        if done.outcome is Deleted.DELETED:
+            return Fate.EVICTED, done.rows, ""
+        return (Fate.CHANGED, 0, _AT_WORK) if done.outcome is Deleted.CHANGED else self._half(each, done.rows)
+
+    def _half(self, each: Tree, rows: int) -> tuple[Fate, int, str]:
+        """Somebody works in what is half gone: the rows that went come back at once."""
+        why = f"somebody began to work in it when {rows:,} of its rows were gone"
+        if self._put_back is None:
+            return Fate.HALF, rows, f"{why}; they are in no archive"
+        try:
+            failed = self._put_back(each.sessions)
+        except OcblobError as error:
+            failed = str(error)
+        if not failed:
+            return Fate.PUT_BACK, 0, f"{why}; they are back"
+        named = " ".join(f"--session {session}" for session in each.sessions)
+        cure = f"`ocblob unarchive {self._sealed.archive} {named}` puts them back"
+        return Fate.HALF, rows, f"{why}, and they are not back: {failed}; {cure}"
