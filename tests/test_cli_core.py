@@ -342,7 +342,7 @@ def test_a_large_database_exits_4_when_asked(cli: Cli, db: Path) -> None:
     assert "Warning: " not in small.err
     for done in (asked, unasked):
         assert "Warning: OpenCode database is 10" in done.err
-        assert "ocblob offload --vacuum" in done.err
+        assert "MB (over 100 MB)" in done.err
     assert unasked.json["too_large"]
 
 

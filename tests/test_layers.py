@@ -52,6 +52,7 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
                 "config",
                 "deletions",
                 "passes",
+                "size_warnings",
                 "space",
                 "plugins",
                 "report",

@@ -18,6 +18,7 @@ from ocblob.hosts.detect import profile_of
 from ocblob.offload import OffloadReport, offload, plan_offloads
 from ocblob.prompts import PromptOffloadReport, PromptRestoreReport, offload_prompts, restore_prompts
 from ocblob.restore import RestoreReport, restore
+from ocblob.size_warnings import SizeWarning, look, told
 from ocblob.space import Say, VacuumWhen, vacuum_after
 from ocblob.store import BlobStore
 from ocblob.stores import create_store, open_store
@@ -50,12 +51,24 @@ class OffloadPass:
     """Why a vacuum that was asked for did not happen."""
     prompts: PromptOffloadReport | None
     """The host's prompt files, if they were asked for."""
+    size_warning: SizeWarning | None
+    """Of the database as it is now."""
 
     @property
     def complete(self) -> bool:
         """Whether all was done that was asked for."""
         prompts = self.prompts is None or self.prompts.complete
         return self.report.complete and prompts and not self.vacuum_skipped
+
+    @property
+    def warnings(self) -> list[str]:
+        """What people should be told, whether they asked for words or not."""
+        return told(self.size_warning)
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the database is over a threshold of size."""
+        return self.size_warning is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +78,23 @@ class RestorePass:
     report: RestoreReport
     prompts: PromptRestoreReport | None
     """The host's prompt files, if they were asked for."""
+    size_warning: SizeWarning | None
+    """Of the database as it is now."""
 
     @property
     def complete(self) -> bool:
         """Whether no ref is left."""
         return self.report.complete and (self.prompts is None or self.prompts.complete)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What people should be told, whether they asked for words or not."""
+        return told(self.size_warning)
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the database is over a threshold of size."""
+        return self.size_warning is not None
 
 
 @contextlib.contextmanager
@@ -167,7 +192,8 @@ def offload_pass(  # noqa: PLR0913
         if dry_run:
             report = plan_offloads(at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
             looked = _offload_prompts(None, min_chars) if prompts else None
-            return OffloadPass(report, before, before, shown_url(store_place.url), False, None, "", looked)
+            large = look(path, host=at.profile.name, found=before, inline_chars=report.payload_chars)
+            return OffloadPass(report, before, before, shown_url(store_place.url), False, None, "", looked, large)
         store, created = create_store(store_place, wished=create)
         with store:
             if created:
@@ -184,7 +210,9 @@ def offload_pass(  # noqa: PLR0913
             )
             moved = _offload_prompts(store, min_chars) if prompts else None
     space = vacuum_after(path, vacuum, say=say)
-    return OffloadPass(report, before, sizes(path), store.url, created, space.report, space.skipped, moved)
+    after = sizes(path)
+    large = look(path, host=at.profile.name, found=after)
+    return OffloadPass(report, before, after, store.url, created, space.report, space.skipped, moved, large)
 
 
 def _offload_prompts(store: BlobStore | None, min_chars: int) -> PromptOffloadReport:
@@ -239,4 +267,4 @@ def restore_pass(  # noqa: PLR0913
                 "warning: another process has the database open; an OpenCode that had read its prompts before may"
                 " write refs into these files again: restore once more when it has ended"
             )
-    return RestorePass(report, back)
+    return RestorePass(report, back, look(path, host=at.profile.name))

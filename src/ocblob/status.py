@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 from ocblob import config
 from ocblob.cells import Column, Scope
@@ -15,12 +14,9 @@ from ocblob.hosts.base import HostProfile
 from ocblob.marks import REF_CELL_BYTES_MIN, Marks
 from ocblob.prompts.lines import PromptFile
 from ocblob.scan import InlineSpan, PayloadSpan, RefSpan, scan
+from ocblob.size_warnings import look
 from ocblob.store import BlobStore
 from ocblob.store.catalog import Totals
-from ocblob.units import format_size
-
-WARN_BYTES: Final = (100 * 10**6, 500 * 10**6, 10**9)
-"""Database and WAL together; each threshold is a louder warning."""
 
 
 @dataclass(slots=True)
@@ -120,25 +116,11 @@ def status(
         )
     v2_refs = sum(column.refs for column in found.columns if not column.offloaded)
     found.warnings = [*database.warnings, *unreadable, *v2_warnings(v2_refs)]
-    if warning := size_warning(found.sizes.total, found.host):
-        found.warnings.append(warning)
+    warning = look(database.path, host=found.host, found=found.sizes, inline_chars=found.inline_chars)
+    if warning is not None:
+        found.warnings.append(warning.text)
         found.too_large = True
     return found
-
-
-def size_warning(total: int, host: str) -> str:
-    """The warning for a database and WAL of this size; empty if it is small enough."""
-    if total < WARN_BYTES[0]:
-        return ""
-    name = "OpenCode database" if host == "opencode" else "database"
-    urgency = (
-        ""
-        if total < WARN_BYTES[1]
-        else " Sessions get slow."
-        if total < WARN_BYTES[2]
-        else " Sessions may crash the app."
-    )
-    return f"{name} is {format_size(total)}.{urgency} Run `ocblob offload --vacuum`"
 
 
 def v2_warnings(refs: int) -> list[str]:

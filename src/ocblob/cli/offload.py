@@ -13,6 +13,7 @@ from ocblob.cli.options import (
     previews_option,
     print_json,
     print_problems,
+    print_warnings,
     progress_bar,
     prompts_option,
     sayer,
@@ -106,6 +107,7 @@ def command(
         print_json(done)
     elif not quiet:
         _print(place, done, dry_run=dry_run)
+    print_warnings(done.warnings)
     if not done.complete:
         print_problems(done.report.problems, done.report.failed, verbose=verbose)
         if done.report.changed:

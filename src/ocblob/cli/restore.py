@@ -10,6 +10,7 @@ from ocblob.cli.options import (
     dry_run_option,
     print_json,
     print_problems,
+    print_warnings,
     progress_bar,
     prompts_option,
     sayer,
@@ -65,7 +66,13 @@ def command(
         )
     report, prompts_report = done.report, done.prompts
     if as_json:
-        print_json(report, prompts=prompts_report, complete=done.complete)
+        print_json(
+            report,
+            prompts=prompts_report,
+            complete=done.complete,
+            warnings=done.warnings,
+            too_large=done.too_large,
+        )
     elif not quiet:
         click.echo(f"{'would restore' if dry_run else 'restore'}  {place.url}")
         click.echo(
@@ -80,6 +87,7 @@ def command(
         for reason, count in sorted((Counter(report.unresolved) + Counter(_unresolved(done))).items()):
             click.echo(f"  {reason:<9} {count:,} refs stay as they are")
         click.echo(f"  time      {report.elapsed_s:.2f} s")
+    print_warnings(done.warnings)
     if not done.complete:
         print_problems(report.problems, max(len(report.problems), report.failed), verbose=verbose)
         if prompts_report is not None:

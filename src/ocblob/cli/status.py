@@ -8,7 +8,7 @@ import click
 from ocblob import config
 from ocblob.cells import Scope
 from ocblob.cli.main import EXIT_SIZE_WARNING
-from ocblob.cli.options import print_json, progress_bar, standard_options, table_option
+from ocblob.cli.options import print_json, print_warnings, progress_bar, standard_options, table_option
 from ocblob.errors import StoreNotFoundError
 from ocblob.marks import REF_CELL_BYTES_MIN
 from ocblob.offload import MIN_CHARS
@@ -48,8 +48,7 @@ def command(
         print_json(found)
     elif not quiet:
         _print(found, verbose=verbose)
-    for warning in found.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+    print_warnings(found.warnings)
     if check_size and found.too_large:
         ctx.exit(EXIT_SIZE_WARNING)
 

@@ -4,9 +4,10 @@ import click
 
 from ocblob import config
 from ocblob.cli.main import EXIT_INCOMPLETE
-from ocblob.cli.options import dry_run_option, print_json, sayer, standard_options
-from ocblob.databases.sqlite.vacuum import Method
+from ocblob.cli.options import dry_run_option, print_json, print_warnings, sayer, standard_options
+from ocblob.databases.sqlite.vacuum import FileSizes, Method, VacuumReport
 from ocblob.errors import UsageError
+from ocblob.size_warnings import look, told
 from ocblob.space import vacuum_pass
 from ocblob.units import format_size
 
@@ -41,25 +42,31 @@ def command(
         raise UsageError("--in-place and --swap exclude each other")
     method: Method = "in-place" if in_place else "swap" if swap else "auto"
     place = config.database_place(db)
-    report = vacuum_pass(
-        config.database_path(place),
-        method=method,
-        force=force,
-        dry_run=dry_run,
-        say=sayer(quiet=quiet),
-    )
+    path = config.database_path(place)
+    report = vacuum_pass(path, method=method, force=force, dry_run=dry_run, say=sayer(quiet=quiet))
+    warning = look(path, found=report.after)
     if as_json:
-        print_json(report)
+        print_json(report, warnings=told(warning), too_large=warning is not None)
     elif not quiet:
-        before, after = report.before, report.after
         click.echo(f"{'would vacuum' if dry_run else 'vacuum'}  {place.url} ({report.method})")
-        click.echo(
-            f"  before  file {format_size(before.file)}, WAL {format_size(before.wal)},"
-            f" free inside {format_size(before.free)}"
-        )
+        click.echo(f"  before  {_sizes(report.before)}")
         if not dry_run:
-            click.echo(f"  after   file {format_size(after.file)}, WAL {format_size(after.wal)}")
-            click.echo(f"  freed   {format_size(report.freed)} in {report.elapsed_s:.2f} s")
+            click.echo(f"  after   {_sizes(report.after)}")
+            click.echo(f"  {_came_back(report)} in {report.elapsed_s:.2f} s")
+    print_warnings(told(warning))
     if not report.complete:
         click.echo(f"  {report.note}", err=True)
         ctx.exit(EXIT_INCOMPLETE)
+
+
+def _sizes(found: FileSizes) -> str:
+    return (
+        f"file {format_size(found.file)}, WAL {format_size(found.wal)},"
+        f" live {format_size(found.live)}, free inside {format_size(found.free)}"
+    )
+
+
+def _came_back(report: VacuumReport) -> str:
+    if report.freed < 0:
+        return f"took    {format_size(-report.freed)} more than before, gave nothing back"
+    return f"freed   {format_size(report.freed)}"

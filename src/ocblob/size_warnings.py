@@ -1,0 +1,133 @@
+"""Warnings about a database that has grown too large, and what would help.
+
+A pass warns after its work, with the size that is left. A scheduled pass warns once a day for each threshold.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ocblob import config
+from ocblob.config.directories import state_directory
+from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.databases.sqlite.vacuum import FileSizes, sizes
+from ocblob.errors import DatabaseError, UsageError
+from ocblob.filesystem import make_private_directory, write_durable
+from ocblob.hosts.detect import host_of
+from ocblob.units import format_size
+
+DEFAULT_WARN_BYTES: Final = (100 * 10**6, 500 * 10**6, 10**9)
+"""Database and WAL together."""
+STATE_FILE: Final = "size-warnings.json"
+RETAIN_BYTES: Final = 200 * 10**6
+"""The size of sessions that a warning proposes to keep."""
+_WORTH_BYTES: Final = 10**6
+"""What helps less is not worth a word."""
+_STATE_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SizeWarning:
+    """A database and its WAL are over a threshold."""
+
+    text: str
+    """Without the word `Warning`."""
+    threshold: int
+    """The highest one that is crossed, in bytes."""
+
+
+def look(
+    path: Path, *, host: str | None = None, found: FileSizes | None = None, inline_chars: int | None = None
+) -> SizeWarning | None:
+    """The warning for a database as it is now; None if it is small enough.
+
+    What the caller knows already is not looked up again. `inline_chars` is the base64 that an offload would move out;
+    None if nobody has counted it, and then offload is not named.
+    """
+    found = found or sizes(path)
+    thresholds = _thresholds()
+    if found.total < min(thresholds, default=found.total + 1):
+        return None
+    host = _host_of(path) if host is None else host
+    needs_plugin = host == "opencode" and config.is_hosts_own(path) and not config.plugin_installed()
+    return size_warning(found, host, thresholds, inline_chars=inline_chars, needs_plugin=needs_plugin)
+
+
+def size_warning(
+    found: FileSizes,
+    host: str,
+    thresholds: Sequence[int] = DEFAULT_WARN_BYTES,
+    *,
+    inline_chars: int | None = None,
+    needs_plugin: bool = False,
+) -> SizeWarning | None:
+    """The warning for these sizes; it names only what would help."""
+    crossed = [threshold for threshold in thresholds if found.total >= threshold]
+    if not crossed:
+        return None
+    name = "OpenCode database" if host == "opencode" else "database"
+    text = f"{name} is {format_size(found.total)} (over {format_size(max(crossed))})"
+    inline, given_back = inline_chars or 0, found.total - found.live
+    helps = []
+    if inline >= _WORTH_BYTES:
+        first = "ocblob plugin install, then " if needs_plugin else ""
+        helps.append(f"{first}ocblob offload --vacuum would move {format_size(inline)} of attachments out")
+    if given_back >= _WORTH_BYTES:
+        helps.append(f"ocblob vacuum gives {format_size(given_back)} back")
+    kept = RETAIN_BYTES if found.live - inline > RETAIN_BYTES else min(thresholds)
+    if host == "opencode" and found.live - inline >= kept:
+        helps.append(f"ocblob retain --max-size {kept / 1e6:.0f}MB evicts old sessions")
+    return SizeWarning(f"{text}: {'; '.join(helps)}" if helps else text, max(crossed))
+
+
+def told(warning: SizeWarning | None) -> list[str]:
+    """A warning as a report lists it."""
+    return [] if warning is None else [warning.text]
+
+
+def is_due(path: Path, warning: SizeWarning, *, state: Path | None = None, now: float | None = None) -> bool:
+    """Whether a scheduled pass should say it: nobody has said it of this database and threshold today. It is said then.
+
+    A state file that is damaged or cannot be written stops nothing: the warning comes again.
+    """
+    file = (state or state_directory()) / STATE_FILE
+    today = time.strftime("%Y-%m-%d", time.localtime(now))
+    said = [entry for entry in _said(file) if entry[2] == today]
+    entry = [str(path.resolve()), warning.threshold, today]
+    if entry in said:
+        return False
+    with contextlib.suppress(OSError):
+        make_private_directory(file.parent)
+        write_durable(file, json.dumps([*said, entry]).encode())
+    return True
+
+
+def _said(file: Path) -> list[list[object]]:
+    """Database, threshold and day of each warning; nothing if the file does not say so."""
+    try:
+        with file.open("rb") as opened:
+            entries = json.loads(opened.read(_STATE_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return []
+    found = entries if isinstance(entries, list) else []
+    return [entry for entry in found if isinstance(entry, list) and len(entry) == len(("database", "threshold", "day"))]
+
+
+def _thresholds() -> tuple[int, ...]:
+    """As configured. A configuration that cannot be meant must not cost a pass that is done its report."""
+    try:
+        return config.settings(strict=False).warn_bytes
+    except UsageError:
+        return DEFAULT_WARN_BYTES
+
+
+def _host_of(path: Path) -> str:
+    try:
+        with SQLiteDatabase(path, read_only=True) as database:
+            return host_of(database.tables())
+    except DatabaseError:
+        return ""
