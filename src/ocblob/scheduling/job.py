@@ -1,0 +1,74 @@
+"""The job that is scheduled: `ocblob maintain`, all by absolute paths, since a scheduler has another environment."""
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Final
+
+from ocblob import config
+from ocblob.backends import local_path, refuse_secrets
+from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE
+from ocblob.scheduling.base import NAME, Job
+from ocblob.scheduling.every import Every
+
+_PLACES: Final = (
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "OPENCODE_CONFIG",
+    "OPENCODE_CONFIG_DIR",
+    "OPENCODE_DB",
+)
+"""By these the host's configuration is found, and the lock that two passes share."""
+_S3_PLACES: Final = (
+    "AWS_CONFIG_FILE",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_SHARED_CREDENTIALS_FILE",
+)
+_S3_SECRETS: Final = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def maintain_job(
+    database: config.Place,
+    store: config.StorePlace,
+    every: Every,
+    *,
+    command: tuple[str, ...],
+    environment: Mapping[str, str] = os.environ,
+) -> Job:
+    """The pass over this database, by the configuration that counts here now.
+
+    Raises `UsageError` for a URL with a secret in it, which would be kept.
+    """
+    path = config.database_path(database).absolute()
+    local = local_path(store.url)
+    if local is None:
+        refuse_secrets(store.url)
+    variables = config.passed_on(store, environment)
+    words = [*command, "maintain", "--scheduled", "--quiet", "--db", str(path)]
+    words += ["--store", store.url if local is None else str(local.absolute())]
+    for option, variable in (("--config", CONFIG_VARIABLE), ("--cache-size", CACHE_VARIABLE)):
+        if value := variables.pop(variable, None):
+            words += [option, value]
+    names = (*_PLACES, *(_S3_PLACES if local is None else ()))
+    variables |= {name: environment[name] for name in names if environment.get(name)}
+    return Job(
+        job_name(database), tuple(words), dict(sorted(variables.items())), every, f"ocblob: maintenance of {path}"
+    )
+
+
+def job_name(database: config.Place) -> str:
+    """Of a database that is found by itself the plain name, of one that is named its own."""
+    if database.source in {"found", "default"}:
+        return NAME
+    path = config.database_path(database).resolve()
+    return f"{NAME}-{sha256(os.fsencode(path)).hexdigest()[:8]}"
+
+
+def lost_secrets(store: config.StorePlace, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables with credentials that the store may need and a scheduled pass does not get."""
+    if not store.url.startswith("s3://"):
+        return []
+    return [name for name in _S3_SECRETS if environment.get(name)]
