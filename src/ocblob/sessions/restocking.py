@@ -1,0 +1,84 @@
+"""Blobs that refs in archived rows name: out of the archive into the store, before any row names them."""
+
+from dataclasses import dataclass, field
+
+from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError
+from ocblob.marks import Mark, Marks
+from ocblob.pass_report import Problems
+from ocblob.sessions.reader import ExtractedBlobs
+from ocblob.store import BlobStore
+
+
+@dataclass(slots=True)
+class Restocked(Problems):
+    """What the store holds of the blobs that refs name."""
+
+    put: int = 0
+    """Blobs that the archive holds; they are in the store now, or would be."""
+    new: int = 0
+    """Of these, those that the store did not hold."""
+    size: int = 0
+    """Bytes of the new ones."""
+    unresolved: dict[str, int] = field(default_factory=dict)
+    """Blobs that neither can give, by reason: missing, expired, corrupt, unavailable, foreign."""
+
+
+def needs_store(refs: Marks, blobs: ExtractedBlobs) -> tuple[bool, bool]:
+    """Whether any ref names a blob, and whether the archive holds one of these."""
+    held = any(mark.digest in blobs for mark in refs)
+    return held or next(iter(refs), None) is not None, held
+
+
+def restock(store: BlobStore, refs: Marks, blobs: ExtractedBlobs) -> Restocked:
+    """Put what the archive holds, look for the rest. Each put is verified and durable.
+
+    Raises `BackendError` or `StoreError` if the store does not take a blob.
+    """
+    report = Restocked()
+    with store.writer() as writer:
+        for mark in refs:
+            if mark.digest not in blobs:
+                _look(store, mark, report)
+                continue
+            stored = writer.put(blobs.chunks(mark.digest))
+            report.put += 1
+            report.new += stored.new
+            report.size += stored.size if stored.new else 0
+    return report
+
+
+def look(store: BlobStore | None, refs: Marks, blobs: ExtractedBlobs) -> Restocked:
+    """The same without a put; None is a store that is not there."""
+    report = Restocked()
+    for mark in refs:
+        if mark.digest in blobs:
+            new = store is None or not store.contains(mark.digest)
+            report.put += 1
+            report.new += new
+            report.size += blobs.size(mark.digest) if new else 0
+        elif store is None:
+            _count(report, "missing", f"blob {mark.digest} is not in the archive, and there is no store")
+        else:
+            _look(store, mark, report)
+    return report
+
+
+def _look(store: BlobStore, mark: Mark, report: Restocked) -> None:
+    try:
+        size = store.header(mark.digest).size
+    except BlobExpiredError as error:
+        _count(report, "expired", str(error))
+    except BlobCorruptError as error:
+        _count(report, "corrupt", str(error))
+    except BlobError as error:
+        _count(report, "missing", str(error))
+    except BackendError as error:
+        _count(report, "unavailable", str(error))
+    else:
+        if mark.size not in {0, size}:
+            _count(report, "foreign", f"a ref says {mark.size} bytes, blob {mark.digest} has {size}")
+
+
+def _count(report: Restocked, reason: str, words: str) -> None:
+    report.unresolved[reason] = report.unresolved.get(reason, 0) + 1
+    report.tell(words)
