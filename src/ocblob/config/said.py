@@ -97,6 +97,6 @@ def _by_variables(environment: Mapping[str, str], problems: list[UsageError]) ->
             value = parse(environment[variable])
             RetainLimits(**{key.field: value}).check()
         except UsageError as error:
-            problems.append(UsageError(f"{variable}: {error}", hint=error.hint))
+            problems.append(UsageError(f"{variable}: {error}"))  # its hint is an option
         else:
             yield Said(key, value, variable, is_read=True)

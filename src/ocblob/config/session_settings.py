@@ -70,9 +70,9 @@ class Settings:
         `keep` adds to what is kept. A place to archive in means that an archive is wanted.
         """
         given = {name: value for name, value in options.items() if value is not None and value != ()}
-        if given.get("archive") is not None:
-            given.setdefault("archive_wanted", True)
         sources = {**self.sources, **{name: _OPTION_OF.get(name, f"--{name.replace('_', '-')}") for name in given}}
+        if "archive" in given and "archive_wanted" not in given:
+            given["archive_wanted"], sources["archive_wanted"] = True, sources["archive"]
         if "keep" in given:
             given["keep"] = tuple(dict.fromkeys((*self.keep, *given["keep"])))
             sources["keep"] = ", ".join(filter(None, (self.sources.get("keep"), "--keep")))

@@ -37,7 +37,7 @@ def entries(text: str, directory: Path) -> list[Entry]:
 
 def own_options(root: Node, directory: Path) -> Node | None:
     """Where the options of the last of our entries stand; the entry itself if it has none; None without an entry."""
-    plugins = _plugins(root) if isinstance(root.value, dict) else None
+    plugins = _plugins(root)
     found = [] if plugins is None else _entries(plugins, directory)
     if plugins is None or not found:
         return None

@@ -40,6 +40,8 @@ def session_options(text: str, directory: Path) -> SessionOptions:
     Raises `UsageError` that names the line for what OpenCode would not read, and for a `session` that is no object.
     """
     root = parse(text)
+    if not isinstance(root.value, dict):
+        raise UsageError("it is no JSON object")
     member = root.member(SESSION)
     if member is not None and not isinstance(member.node.value, dict | None):
         raise UsageError(f"line {_line(text, member.start)}: {SESSION} must be an object, found {member.node.value!r}")
