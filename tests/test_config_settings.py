@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ocblob import config
-from ocblob.config.keys import KEYS, SESSION_KEYS, as_written
+from ocblob.config.keys import FILE_KEYS, KEYS, SESSION_KEYS, as_written
+from ocblob.config.said import LIMIT_VARIABLES
 from ocblob.errors import UsageError
 from ocblob.sessions.limits import RetainLimits
 
@@ -424,3 +425,45 @@ def test_a_secret_is_not_repeated(home: Home) -> None:
     with pytest.raises(UsageError) as caught:
         config.store_place(None, environment=home.environment)
     assert f"{home.toml}:2: s3.secret_key must be a text or a number, found ..." == str(caught.value)
+
+
+# ---- the documents ---------------------------------------------------------------------------------------------
+
+
+def test_the_documented_table_is_the_one_that_holds() -> None:
+    """Each key stands in the table with its default, in the order of `config show`, and no other one does."""
+    page = (Path(__file__).parents[1] / "docs" / "sessions.md").read_text(encoding="utf-8")
+    table = page.partition("| key | type | default | means | where |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.strip().splitlines()[1:]]
+    documented = {row[0].strip("`"): (row[2], row[4].strip(" |`")) for row in rows if not row[0].startswith("`[")}
+    special = {"archive": "`archives` beside the default store"}
+    expected = {
+        key.name: (special.get(key.name, "no limit" if key.default is None else f"`{json.dumps(key.default)}`"), "all")
+        for key in KEYS
+    }
+
+    assert ["config.toml"] * len(FILE_KEYS) == [documented[key][1] for key in FILE_KEYS]
+    assert [*FILE_KEYS, *expected] == list(documented)
+    assert expected == {key: documented[key] for key in expected}
+
+
+def test_the_documented_examples_can_be_meant(home: Home) -> None:
+    """What the page writes as configuration is taken as it is written."""
+    page = (Path(__file__).parents[1] / "docs" / "sessions.md").read_text(encoding="utf-8")
+    found = []
+    for kind, file in (("toml", home.toml), ("json", home.json)):
+        file.write_text(page.partition("## Configuration")[2].partition(f"```{kind}\n")[2].partition("```")[0])
+        found.append(home.settings())
+        file.unlink()
+
+    assert [(200_000_000, 30 * 86_400.0, ("ses_47a1b2c3",))] * 2 == [
+        (one.max_size, one.max_age_s, one.keep) for one in found
+    ]
+    assert home.root / "opencode-archives" == found[0].archive
+
+
+def test_the_documented_variables_are_those_that_are_read() -> None:
+    """Each variable for a limit stands on the page."""
+    page = (Path(__file__).parents[1] / "docs" / "sessions.md").read_text(encoding="utf-8")
+
+    assert [] == [name for name in LIMIT_VARIABLES if f"`{name}`" not in page]

@@ -1,4 +1,4 @@
-"""A `session` object in OpenCode's configuration is ours alone: the host starts, drops it, and leaves it in its file."""
+"""A `session` object in OpenCode's configuration: the host starts, drops it, and leaves it in its file."""
 
 import json
 

@@ -80,7 +80,7 @@ def _count(text: str) -> int:
         raise UsageError(f"{text!r} is no whole number") from None
 
 
-_VARIABLES: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+LIMIT_VARIABLES: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "OCBLOB_MAX_SIZE": ("maxSizeMB", parse_size),
     "OCBLOB_MAX_AGE": ("maxAgeDays", parse_age),
     "OCBLOB_MAX_SESSIONS": ("maxSessions", _count),
@@ -89,7 +89,7 @@ _VARIABLES: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
 
 
 def _by_variables(environment: Mapping[str, str], problems: list[UsageError]) -> Iterator[Said]:
-    for variable, (name, parse) in _VARIABLES.items():
+    for variable, (name, parse) in LIMIT_VARIABLES.items():
         key = key_of(name)
         if key is None or not environment.get(variable):
             continue
