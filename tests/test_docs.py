@@ -42,10 +42,10 @@ def commands() -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_every_command_takes_the_standard_options(command: tuple[str, ...]) -> None:
-    """Each command's help names --db, --store, --json, -q and -v."""
+    """Each command's help names --db, --store, --config, --json, -q and -v."""
     text = run(*command, "--help")
 
-    assert [] == [option for option in ("--db", "--store", "--json", "-q,", "-v,") if option not in text]
+    assert [] == [option for option in ("--db", "--store", "--config", "--json", "-q,", "-v,") if option not in text]
 
 
 def test_options_of_the_readme_exist() -> None:
