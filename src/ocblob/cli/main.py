@@ -38,6 +38,8 @@ COMMANDS: Final = (
     "check",
     "evict",
     "prune",
+    "retain",
+    "unarchive",
     "vacuum",
     "store",
     "plugin",
