@@ -205,7 +205,7 @@ class SQLiteDatabase:
     @contextlib.contextmanager
     def inserter(self) -> Iterator[SQLiteInserter]:
         """See `SessionDatabase`."""
-        with self._session_writer() as writer, inserter(writer, self._schema.is_streamable) as rows:
+        with self._session_writer() as writer, inserter(writer) as rows:
             yield rows
 
     def delete_and_insert(
@@ -213,7 +213,7 @@ class SQLiteDatabase:
     ) -> None:
         """See `SessionDatabase`."""
         with self._session_writer() as writer:
-            delete_and_insert(writer, self._schema.is_streamable, tree, session, rows)
+            delete_and_insert(writer, tree, session, rows)
 
     @contextlib.contextmanager
     def _session_writer(self) -> Iterator[SessionWriter]:

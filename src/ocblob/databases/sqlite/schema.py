@@ -1,14 +1,26 @@
 """What a table allows: names of its columns and rowid, and whether its cells can be read and swapped."""
 
+from pathlib import Path
+from typing import Any, Protocol
+
 from ocblob.cells import Column
-from ocblob.databases.sqlite.connection import Reading, quote
+from ocblob.databases.sqlite.connection import Bindings, quote
 from ocblob.errors import DatabaseUnsupportedError
+
+
+class Answering(Protocol):
+    """Where a schema is looked up."""
+
+    path: Path
+
+    def rows(self, sql: str, bindings: Bindings = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small answer."""
 
 
 class Schema:
     """The tables of one file, looked up once."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Answering) -> None:
         self._path = reading.path
         self._reading = reading
         self._tables: dict[str, frozenset[str]] | None = None

@@ -1,81 +1,124 @@
-"""Putting rows of sessions in, type for type and byte for byte, each with its rowid if that is free."""
+"""Putting rows of sessions in, in short transactions: whatever their source takes its time for is done before each."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import IO, Final
 
-import apsw
-
-from ocblob.cells import Column, SessionTree
-from ocblob.databases.session_rows import Row
-from ocblob.databases.sqlite.connection import quote, translated
+from ocblob.cells import SessionTree
+from ocblob.databases.session_rows import CONTENT_READ_BYTES, Content, Row, Value
 from ocblob.databases.sqlite.session_delete import check_deletion, delete_rows
-from ocblob.databases.sqlite.session_snapshot import SQLiteSnapshot, held, placeholder
-from ocblob.databases.sqlite.session_tables import Tables
+from ocblob.databases.sqlite.session_row_writer import RowError, RowWriter
+from ocblob.databases.sqlite.session_snapshot import SQLiteSnapshot, held
 from ocblob.databases.sqlite.session_writing import SessionWriter
+from ocblob.databases.sqlite.swapping import BOUND_BYTES_MAX
 from ocblob.errors import DatabaseError
 
-Streamable = Callable[[Column], bool]
+BATCH_ROWS: Final = 500
+BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Rows, and bytes of their content, that are held before they are put in."""
 
-
-class SQLiteInserter:
-    """See `Inserter`."""
-
-    def __init__(self, writer: SessionWriter, is_streamable: Streamable) -> None:
-        self._writer = writer
-        self._is_streamable = is_streamable
-        self._tables = Tables(writer.path, writer.db)
-
-    def add(self, table: str, columns: Sequence[str], row: Row) -> None:
-        """See `Inserter`."""
-        with self._writer.transaction():
-            self.put(table, columns, row)
-
-    def put(self, table: str, columns: Sequence[str], row: Row) -> None:
-        """One row, inside a transaction."""
-        found = self._tables[table]
-        for column in columns:
-            if column not in found.shape.columns:
-                raise DatabaseError(f"{table} in {self._writer.path} has no column {column}")
-        names = [quote(column) for column in columns]
-        places = [placeholder(value) for value in row.values]
-        values = [held(value) for value in row.values]
-        with translated(self._writer.path):
-            taken = f"SELECT 1 FROM {found.sql} WHERE {found.rowid}=?"
-            if (
-                found.rowid
-                and not found.alias
-                and row.rowid is not None
-                and not self._writer.db.execute(taken, (row.rowid,)).fetchall()
-            ):
-                names.append(found.rowid)
-                places.append("?")
-                values.append(row.rowid)
-            sql = f"INSERT OR ABORT INTO {found.sql} ({', '.join(names)}) VALUES ({', '.join(places)})"
-            try:
-                self._writer.db.execute(sql, values)
-            except apsw.ConstraintError as error:
-                raise DatabaseError(f"{table} in {self._writer.path}: {error}") from error
+_Waiting = tuple[str, Sequence[str], Row]
 
 
 @contextlib.contextmanager
-def inserter(writer: SessionWriter, is_streamable: Streamable) -> Iterator[SQLiteInserter]:
-    """See `SessionDatabase`."""
-    yield SQLiteInserter(writer, is_streamable)
+def inserter(writer: SessionWriter) -> Iterator["SQLiteInserter"]:
+    """See `SessionDatabase`. If the block ends with an error, what it had put in by then stays."""
+    with contextlib.ExitStack() as files:
+        rows = SQLiteInserter(writer, files)
+        yield rows
+        rows.finish()
     writer.make_durable()
 
 
+class SQLiteInserter:
+    """See `Inserter`. A row may be refused by the `add` of a later one, or by the end of the block, in its own name."""
+
+    def __init__(self, writer: SessionWriter, files: contextlib.ExitStack) -> None:
+        self._writer = writer
+        self._rows = RowWriter(writer)
+        self._files = files
+        self._waiting: deque[_Waiting] = deque()
+        self._size = 0
+
+    def add(self, table: str, columns: Sequence[str], row: Row) -> None:
+        """See `Inserter`."""
+        self._rows.check(table, columns)
+        # Its contents may come from far away: they are here before the database is locked.
+        values = tuple(map(self._taken, row.values))
+        self._waiting.append((table, columns, Row(row.rowid, values)))
+        self._size += _size(self._waiting[-1][2])
+        while len(self._waiting) >= BATCH_ROWS or self._size >= BATCH_BYTES:
+            if error := self._write():
+                raise error
+
+    def finish(self) -> None:
+        """Put in what still waits, all that can be; the first refusal is raised when that is done."""
+        refused = None
+        while self._waiting:
+            refused = self._write() or refused
+        if refused:
+            raise refused
+
+    def _write(self) -> RowError | None:
+        """One transaction, which ends early if a row is refused."""
+        refused, done = None, 0
+        with self._writer.transaction():
+            for table, columns, row in self._waiting:
+                if done and _size(row) >= BATCH_BYTES:
+                    break  # it has a transaction for itself
+                done += 1
+                try:
+                    self._rows.put(table, columns, row)
+                except RowError as error:
+                    refused = error
+                if refused or self._writer.over_time:
+                    break
+        for _ in range(done):
+            self._waiting.popleft()
+        if not self._waiting:
+            self._size = 0
+            self._files.close()
+        return refused
+
+    def _taken(self, value: Value) -> Value:
+        if not isinstance(value, Content):
+            return value
+        if value.size <= BOUND_BYTES_MAX:
+            data = held(value)
+            return Content(value.kind, value.size, partial(iter, (data,)))
+        try:
+            # Beside the database: the system's temporary directory may be memory.
+            file = tempfile.TemporaryFile(dir=self._writer.path.parent)  # noqa: SIM115 - it stays until it is put in
+            self._files.enter_context(file)
+            for chunk in value.chunks():
+                file.write(chunk)
+        except OSError as error:
+            raise DatabaseError(f"{self._writer.path.parent}: {error.strerror}") from error
+        return Content(value.kind, value.size, partial(_chunks, file))
+
+
 def delete_and_insert(
-    writer: SessionWriter,
-    is_streamable: Streamable,
-    tree: SessionTree,
-    session: str,
-    rows: Iterable[tuple[str, Sequence[str], Row]],
+    writer: SessionWriter, tree: SessionTree, session: str, rows: Iterable[tuple[str, Sequence[str], Row]]
 ) -> None:
     """See `SessionDatabase`."""
     with writer.transaction():
         check_deletion(SQLiteSnapshot(writer.path, writer.db), tree, (session,))
         delete_rows(writer, tree, (session,))
-        added = SQLiteInserter(writer, is_streamable)
+        writes = RowWriter(writer)
         for table, columns, row in rows:
-            added.put(table, columns, row)
+            writes.check(table, columns)
+            writes.put(table, columns, row)
     writer.make_durable()
+
+
+def _size(row: Row) -> int:
+    return sum(value.size for value in row.values if isinstance(value, Content))
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while chunk := file.read(CONTENT_READ_BYTES):
+        yield chunk

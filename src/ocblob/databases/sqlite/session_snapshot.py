@@ -48,7 +48,7 @@ class SQLiteSnapshot:
     """See `Snapshot`: over a connection that is in a transaction."""
 
     def __init__(self, path: Path, db: apsw.Connection) -> None:
-        self._path = path
+        self.path = path
         self._db = db
         self.tables = Tables(path, db)
 
@@ -66,14 +66,14 @@ class SQLiteSnapshot:
         for address in self.addresses(found, column, value):
             row = self.row(found, address)
             if row is None:
-                raise DatabaseError(f"{self._path}: a row of {table} is gone while it is looked at")
+                raise DatabaseError(f"{self.path}: a row of {table} is gone while it is looked at")
             yield row
 
     def find(self, table: str, key: Sequence[Value]) -> Row | None:
         """See `Snapshot`."""
         found = self.tables[table]
         if len(key) != len(found.shape.key):
-            raise DatabaseError(f"{table} in {self._path} has a key of {len(found.shape.key)} columns, not {len(key)}")
+            raise DatabaseError(f"{table} in {self.path} has a key of {len(found.shape.key)} columns, not {len(key)}")
         conditions = [
             f"{quote(name)} IS {placeholder(value)}" for name, value in zip(found.shape.key, key, strict=True)
         ]
@@ -99,7 +99,7 @@ class SQLiteSnapshot:
         where = f"{quote(column)}=CAST(? AS TEXT)"
         if table.rowid:
             sql = f"SELECT {table.rowid} FROM {table.sql} WHERE {where} ORDER BY {table.rowid}"
-            with translated(self._path):
+            with translated(self.path):
                 rowids = array("q", (rowid for (rowid,) in self._db.execute(sql, (encoded(value),))))
             for rowid in rowids:
                 yield f"{table.rowid}=?", (rowid,)
@@ -138,12 +138,12 @@ class SQLiteSnapshot:
 
     def select(self, sql: str, bindings: Bindings = ()) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
-        with translated(self._path):
+        with translated(self.path):
             return list(self._db.execute(sql, bindings))
 
     def stream(self, sql: str, bindings: Bindings = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a large answer, one by one; finish it before anything else is asked."""
-        with translated(self._path):
+        with translated(self.path):
             yield from self._db.execute(sql, bindings)
 
     def _content(self, table: Table, column: str, address: Address, kind: Kind, cell: bytes | int) -> Content:
@@ -158,7 +158,7 @@ class SQLiteSnapshot:
             return
         try:
             for start in range(0, size, CONTENT_READ_BYTES):
-                with translated(self._path):
+                with translated(self.path):
                     data = blob.read(min(CONTENT_READ_BYTES, size - start))
                 yield data
         finally:
@@ -169,7 +169,7 @@ class SQLiteSnapshot:
         if not table.in_pieces:
             return None
         (rowid,) = self.select(f"SELECT {table.rowid} FROM {table.sql} WHERE {address[0]} LIMIT 1", address[1])[0]
-        with translated(self._path):
+        with translated(self.path):
             try:
                 return self._db.blob_open("main", table.shape.table, column, rowid, False)
             except apsw.SQLError:

@@ -3,16 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from ocblob.cells import OwnedTable, SessionTree
 from ocblob.databases.session_rows import SMALL_BYTES, SessionFacts
 from ocblob.databases.sqlite.connection import quote
 from ocblob.databases.sqlite.session_snapshot import SQLiteSnapshot, snapshot
-from ocblob.databases.sqlite.session_tables import Table, decoded
-
-TERMS: Final = 100
-"""Columns that are added up in one pair of brackets; SQLite allows expressions of limited depth."""
+from ocblob.databases.sqlite.session_tables import decoded
 
 
 @dataclass(slots=True)
@@ -56,7 +52,7 @@ def _add_table(state: SQLiteSnapshot, owned: OwnedTable, totals: dict[bytes, _To
     # or sorts it, whole cells with it.
     table = state.tables[owned.table]
     used = _time(owned.updated) if owned.updated else "NULL"
-    sql = f"SELECT CAST({quote(owned.session)} AS BLOB), {content_size(table)}, {used} FROM {table.sql}"
+    sql = f"SELECT CAST({quote(owned.session)} AS BLOB), {table.content_size}, {used} FROM {table.sql}"
     for session, size, when in state.stream(sql):
         total = totals.get(session)
         if total is None:
@@ -66,13 +62,6 @@ def _add_table(state: SQLiteSnapshot, owned: OwnedTable, totals: dict[bytes, _To
         total.shared = total.shared or shares
         if when is not None and (total.used_ms is None or when > total.used_ms):
             total.used_ms = when
-
-
-def content_size(table: Table) -> str:
-    """The bytes of a row's content, from its header alone."""
-    terms = [f"coalesce(octet_length({quote(column)}),0)" for column in table.shape.columns]
-    sums = ["+".join(terms[start : start + TERMS]) for start in range(0, len(terms), TERMS)]
-    return "+".join(f"({part})" for part in sums)
 
 
 def _time(column: str) -> str:

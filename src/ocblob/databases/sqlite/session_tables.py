@@ -1,8 +1,9 @@
 """Tables as one connection sees them: what can be written, how a row is found, who refers to whom."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import apsw
 
@@ -10,6 +11,10 @@ from ocblob.cells import OwnedTable, SessionTree
 from ocblob.databases.session_rows import TableShape
 from ocblob.databases.sqlite.connection import Bindings, quote, translated
 from ocblob.errors import DatabaseUnsupportedError
+
+_ON_DELETE: Final = re.compile(r"\bdelete\s+on\b", re.IGNORECASE)
+TERMS: Final = 100
+"""Columns that are added up in one pair of brackets; SQLite allows expressions of limited depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,12 @@ class Table:
     def address(self) -> tuple[str, ...]:
         """What its rows are told apart by, and lie ordered by, quoted."""
         return (self.rowid,) if self.rowid else tuple(map(quote, self.shape.key))
+
+    @property
+    def content_size(self) -> str:
+        """The bytes of a row's content, from its header alone."""
+        terms = [f"coalesce(octet_length({quote(column)}),0)" for column in self.shape.columns]
+        return "+".join(f"({'+'.join(terms[start : start + TERMS])})" for start in range(0, len(terms), TERMS))
 
 
 class Tables:
@@ -98,12 +109,12 @@ class Tables:
             if column not in columns:
                 raise DatabaseUnsupportedError(f"{owned.table} in {self._path} has no column {column}")
 
-    def deletes_more(self, tree: SessionTree) -> str:
+    def trigger_on_delete(self, tree: SessionTree) -> str:
         """The name of a trigger that runs when a row of an owned table is deleted; empty if there is none."""
         names = ", ".join("?" for _ in tree.owned)
         sql = f"SELECT name, sql FROM sqlite_schema WHERE type='trigger' AND lower(tbl_name) IN ({names}) ORDER BY name"
         for name, text in self._rows(sql, tuple(owned.table.lower() for owned in tree.owned)):
-            if "delete" in str(text).lower():
+            if _ON_DELETE.search(str(text)):
                 return str(name)
         return ""
 

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ocblob.databases.sqlite.connection import Bindings, connect, make_wal_durable, translated
 
@@ -13,41 +13,35 @@ TRANSACTION_S: Final = 0.15
 
 
 class SessionWriter:
-    """One connection; see `Swapper` for why it does not fsync under the lock."""
+    """One connection, for one thread. As `Swapper` does, it fsyncs nothing under the lock if there is a WAL."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.db = connect(path, read_only=False)
         self._begun = 0.0
         self.longest_transaction_s = 0.0
-        with translated(path):
-            self.wal = self.db.execute("PRAGMA journal_mode").get == "wal"
-            self.db.execute(f"PRAGMA synchronous={'NORMAL' if self.wal else 'FULL'}")
+        self.wal = self.rows("PRAGMA journal_mode") == [("wal",)]
+        self.rows(f"PRAGMA synchronous={'NORMAL' if self.wal else 'FULL'}")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self.db.close(True)
+        self.db.close(True)  # an open cursor would raise its error once more
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the block or nothing; the lock is held from its beginning."""
-        self.execute("BEGIN IMMEDIATE")
+        self.rows("BEGIN IMMEDIATE")
         self._begun = time.monotonic()
         try:
             yield
-            self.execute("COMMIT")
+            self.rows("COMMIT")
         finally:
             # After a full disk SQLite has ended the transaction itself.
             if self.db.in_transaction:
-                self.execute("ROLLBACK")
+                self.rows("ROLLBACK")
             self.longest_transaction_s = max(self.longest_transaction_s, time.monotonic() - self._begun)
-
-    def execute(self, sql: str, bindings: Bindings = ()) -> None:
-        """One statement that answers nothing."""
-        with translated(self.path):
-            self.db.execute(sql, bindings)
 
     @property
     def over_time(self) -> bool:
@@ -56,8 +50,12 @@ class SessionWriter:
 
     def version(self) -> object:
         """SQLite's `data_version`: it moves when another connection commits, not when this one does."""
+        return self.rows("PRAGMA data_version")[0][0]
+
+    def rows(self, sql: str, bindings: Bindings = ()) -> list[tuple[Any, ...]]:
+        """Run a statement to its end; all rows of its small answer."""
         with translated(self.path):
-            return self.db.execute("PRAGMA data_version").get
+            return list(self.db.execute(sql, bindings))
 
     def make_durable(self) -> None:
         """What was committed survives a power cut when this returns."""
