@@ -104,7 +104,7 @@ def evict_pass(  # noqa: PLR0913
     with open_store(place, read_only=dry_run) as store:
         if expire:
             store.refuse_copy()
-        if _anything_due(store, grace_s):
+        if anything_due(store, grace_s):
             try:
                 pruned = _prune_due(store, grace_s=grace_s, dry_run=dry_run, say=say)
             except (DeletionRefusedError, DatabaseError) as error:
@@ -212,7 +212,8 @@ def _surveyed(store: BlobStore, *, dry_run: bool) -> Iterator[tuple[Survey, floa
         yield survey, now, time.monotonic() - begun
 
 
-def _anything_due(store: BlobStore, grace_s: float) -> bool:
+def anything_due(store: BlobStore, grace_s: float) -> bool:
+    """Whether the grace of something in the trash is over."""
     times = (generation_time(generation) for generation in store.reader.generations())
     return any(begun is not None and begun <= time.time() - grace_s for begun in times)
 

@@ -41,10 +41,12 @@ COMMANDS: Final = (
     "retain",
     "unarchive",
     "vacuum",
+    "maintain",
+    "watch",
+    "schedule",
     "store",
     "plugin",
     "config",
-    "schedule",
 )
 """In the order of the help; each is imported when it is asked for."""
 

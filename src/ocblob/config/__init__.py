@@ -7,6 +7,7 @@ that over the default.
 from ocblob.config.directories import archive_directory, state_directory
 from ocblob.config.effective import Effective, Setting, effective
 from ocblob.config.file import ConfigFile, config_file, using_file
+from ocblob.config.files import files_read
 from ocblob.config.host import (
     host_databases,
     host_server,
@@ -39,6 +40,7 @@ __all__ = [
     "database_path",
     "database_place",
     "effective",
+    "files_read",
     "host_databases",
     "host_server",
     "is_hosts_own",

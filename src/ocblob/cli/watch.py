@@ -1,0 +1,114 @@
+"""`ocblob watch`: maintenance passes in a loop, in the foreground."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ocblob import config
+from ocblob.cli.main import EXIT_DONE, complain, exit_code
+from ocblob.cli.maintain import command as maintain_command
+from ocblob.cli.maintain import maintain_options
+from ocblob.cli.options import AgeType, sayer
+from ocblob.errors import OcblobError
+from ocblob.watching import Fingerprint, Terminated, Watch, end_on_sigterm, look_at, watch
+
+_WORDS = "ocblob.words"
+_EVERY = "--every"
+
+
+class _Remembering(click.Command):
+    """Keeps the words of the command line: each pass is told them anew, and reads the configuration as it is then."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Remembering)
+@click.option(
+    _EVERY, "every_s", type=AgeType(), default="15m", show_default=True, metavar="AGE",
+    help="The time between two passes; one that finds nothing changed is left out.",
+)  # fmt: skip
+@maintain_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    every_s: float,
+    db: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Run `maintain` again and again: at once, and then whenever the database has changed.
+
+    Wakes early when the database or its WAL changed and then rested for some seconds; not sooner than a minute after
+    the last pass. Nothing changed, nothing is done, but once a day. Ends on Ctrl-C and SIGTERM; what was done stays.
+    All other options are those of `maintain`.
+    """
+    del options
+    Watch(every_s)
+    place = config.plugin_database(db)
+    path = config.database_path(place)
+    words = [*_without_every(ctx.meta[_WORDS]), "--db", str(path)]
+    say = sayer(quiet=quiet)
+    say(f"watching {path}")
+    restore = end_on_sigterm()
+    try:
+        watch(
+            lambda: _passes(words),
+            _looker(path),
+            every_s=every_s,
+            clock=_clock(),
+            sleep=time.sleep,
+            absent=lambda: say(f"{path} is not there; waiting for it"),
+        )
+    except Terminated:
+        say("ended by SIGTERM; what was done stays")
+        ctx.exit(EXIT_DONE)
+    finally:
+        restore()
+
+
+def _without_every(words: tuple[str, ...]) -> list[str]:
+    """The words that are the pass's."""
+    kept: list[str] = []
+    left_out = False
+    for word in words:
+        if left_out or word == _EVERY or word.startswith(f"{_EVERY}="):
+            left_out = word == _EVERY and not left_out
+        else:
+            kept.append(word)
+    return kept
+
+
+def _passes(words: list[str]) -> bool:
+    """One pass; whether it did all there was to do. What goes wrong is told, and the loop goes on."""
+    try:
+        code = maintain_command.main(words, prog_name="ocblob maintain", standalone_mode=False)
+    except OcblobError as error:
+        complain(str(error), error.hint)
+        code = exit_code(error)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except OSError as error:
+        complain(f"{error.filename or 'the pass'}: {error.strerror}")
+        code = 1
+    return code in {EXIT_DONE, None}
+
+
+def _looker(path: Path) -> Callable[[], Fingerprint]:
+    """Looks at the database, its WAL, and the files of configuration that are read now."""
+    wal = path.with_name(f"{path.name}-wal")
+    files = config.files_read()
+    return lambda: look_at((path, wal, *files))
+
+
+def _clock() -> Callable[[], float]:
+    """Goes on while the machine sleeps, where the system has such a clock."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if boot is None else lambda: time.clock_gettime(boot)
