@@ -197,3 +197,16 @@ def test_a_wrong_limit_gives_out_attachments_all_the_same(cli: Cli, toml: Path) 
     back = cli.run("cat", put.json["digest"])
 
     assert (0, b"bytes") == (back.code, back.out)
+
+
+def test_status_warns_of_a_wrong_limit(cli: Cli) -> None:
+    """Whoever looks at the sizes is told that a limit does not hold, and gets the rest."""
+    opencode = cli.root / "config" / "opencode" / "opencode.json"
+    opencode.parent.mkdir(parents=True)
+    opencode.write_text('{"session": {"maxSizeMB": "200MB"}}')
+    database = make_opencode(cli.root / "app.db", sessions=1, parts=1, size=100)
+    done = cli.run("status", "--db", database)
+
+    assert 0 == done.code
+    assert f"Warning: {opencode}:1: session.maxSizeMB must be a number of megabytes" in done.err
+    assert b"database" in done.out

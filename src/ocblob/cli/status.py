@@ -48,7 +48,8 @@ def command(
         print_json(found)
     elif not quiet:
         _print(found, verbose=verbose)
-    print_warnings(found.warnings)
+    # Limits that cannot be meant stop only what takes sessions away; nobody looks there as often as here.
+    print_warnings([*map(str, config.settings(strict=False).problems), *found.warnings])
     if check_size and found.too_large:
         ctx.exit(EXIT_SIZE_WARNING)
 
