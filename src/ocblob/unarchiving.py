@@ -1,0 +1,166 @@
+"""Sessions out of an archive file: a database, a store and the verb composed."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocblob import config
+from ocblob.cells import SessionTree
+from ocblob.databases.session_rows import Row
+from ocblob.databases.sqlite.vacuum import in_use
+from ocblob.errors import ArchiveError, DatabaseUnsupportedError, StoreNotFoundError
+from ocblob.marks import Marks
+from ocblob.passes import Opened, opened, register
+from ocblob.sessions.reader import Archive, ExtractedBlobs
+from ocblob.sessions.restocking import Restocked, look, needs_store, restock
+from ocblob.sessions.spans import refs_of
+from ocblob.sessions.unarchive import UnarchiveReport, apply_unarchive
+from ocblob.sessions.unarchive_plan import Choice, Fate, Header, SessionPlan, chosen, plan_unarchive
+from ocblob.space import Say
+from ocblob.stores import create_store, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class UnarchivePass:
+    """What an unarchive did, or would do, with its surroundings."""
+
+    archive: str
+    plans: tuple[SessionPlan, ...]
+    """In the archive's order."""
+    report: UnarchiveReport
+    blobs: Restocked
+    store: str
+    """Where the blobs of refs are; empty if no row that goes in has one."""
+    store_created: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether every session is back, and every blob that its refs name can be had."""
+        return self.report.complete and not self.blobs.unresolved
+
+
+def headers_of(path: Path) -> list[Header]:
+    """What an archive holds. Raises `ArchiveError`."""
+    return list(Archive(path).headers())
+
+
+def unarchive_pass(  # noqa: PLR0913
+    place: config.Place,
+    store_place: config.StorePlace,
+    path: Path,
+    *,
+    sessions: tuple[str, ...],
+    replace: bool,
+    force: bool,
+    dry_run: bool,
+    say: Say,
+    progress: Callable[[int], Callable[[int], None]] = lambda _: lambda _: None,
+) -> UnarchivePass:
+    """Put sessions back; none named means all. `progress` is told the bytes to come, and gives what is told of each.
+
+    A store is opened, or made, only if rows that go in have refs. A dry run changes neither.
+    """
+    archive = Archive(path)
+    headers = headers_of(path)
+    wanted = chosen(headers, sessions)
+    database_path = config.database_path(place)
+    used = not dry_run and database_path.is_file() and in_use(database_path)
+    with opened(place, write=not dry_run) as at, ExitStack() as stack:
+        tree = _tree(at, headers, wanted)
+        for warning in at.database.warnings:
+            say(f"warning: {warning}")
+        parent = at.database.path.parent
+        directory = parent if os.access(parent, os.W_OK) else None
+        refs = stack.enter_context(closing(Marks()))
+        only = stack.enter_context(archive.needed(wanted)) if sessions else None
+        blobs = stack.enter_context(archive.extract(only, directory))
+        told = progress(2 * sum(totals.size for session, totals in headers if session.id in set(wanted)))
+        plans = plan_unarchive(
+            at.database,
+            tree,
+            archive,
+            headers,
+            sessions=wanted,
+            blobs=blobs,
+            choice=Choice(replace=replace, large_cells=force or not used),
+            needed=lambda row: _note(refs, row),
+            directory=directory,
+            progress=told,
+        )
+        if dry_run:
+            return UnarchivePass(str(path), plans, _as_planned(plans), _look(store_place, refs, blobs), "", False)
+        stocked, url, created = _stock(store_place, at, refs, blobs, say)
+        report = apply_unarchive(
+            at.database,
+            tree,
+            archive,
+            headers,
+            plans,
+            blobs=blobs,
+            directory=directory,
+            room=at.database.room,
+            announce=say,
+            progress=told,
+        )
+        report.longest_transaction_s = at.database.longest_transaction_s
+    return UnarchivePass(str(path), plans, report, stocked, url, created)
+
+
+def _note(refs: Marks, row: Row) -> None:
+    for ref in refs_of(row):
+        refs.add(ref)
+
+
+def _stock(
+    store_place: config.StorePlace, at: Opened, refs: Marks, blobs: ExtractedBlobs, say: Say
+) -> tuple[Restocked, str, bool]:
+    """The blobs that refs name go into the store, which knows of the database from then on."""
+    any_refs, held = needs_store(refs, blobs)
+    if not any_refs:
+        return Restocked(), "", False
+    try:
+        store, created = create_store(store_place, wished=held)
+    except StoreNotFoundError:
+        return look(None, refs, blobs), "", False
+    with store:
+        if created:
+            say(f"created a blob store at {store.url}")
+        register(store, at, ())
+        return restock(store, refs, blobs), store.url, created
+
+
+def _look(store_place: config.StorePlace, refs: Marks, blobs: ExtractedBlobs) -> Restocked:
+    """The same for a dry run: nothing is put."""
+    try:
+        store = open_store(store_place, read_only=True)
+    except StoreNotFoundError:
+        return look(None, refs, blobs)
+    with store:
+        return look(store, refs, blobs)
+
+
+def _tree(at: Opened, headers: list[Header], wanted: tuple[str, ...]) -> SessionTree:
+    """Where the sessions go. Raises `DatabaseUnsupportedError` or `ArchiveError` if they cannot go there."""
+    tree = at.profile.tree
+    if tree is None or at.profile.unknown:
+        raise DatabaseUnsupportedError(f"{at.database.url} is no database whose sessions are known")
+    at.database.check_tree(tree)
+    names = set(wanted)
+    for session, _ in headers:
+        if session.id in names and session.host != at.profile.name:
+            raise ArchiveError(f"session {session.id} is one of {session.host}, the database is {at.profile.name}'s")
+    return tree
+
+
+def _as_planned(plans: tuple[SessionPlan, ...]) -> UnarchiveReport:
+    report = UnarchiveReport()
+    for plan in plans:
+        if plan.fate is Fate.REFUSED:
+            report.fail(plan.session, plan.why)
+        else:
+            report.fates[plan.session] = plan.fate
+            report.rows += plan.rows
+            report.size += plan.size
+    return report
