@@ -375,11 +375,11 @@ def vacuum_trouble(root: Path, state: State, original: Rows) -> list[str]:
     """All of that; and the next vacuum leaves nothing behind."""
     path, found = root / "opencode.db", list[str]()
     read_rows(path, found)
-    with opened(path) as db:
-        # As the host does when it starts: a swap that was cut short leaves the old file out of WAL mode.
-        db.execute("PRAGMA journal_mode=WAL").fetchall()
     apply_vacuum(plan_vacuum(path, method="swap"))
     found += [f"{left.name} is left" for left in root.glob("opencode.db?*") if "vacuum" in left.name]
+    with opened(path) as db:
+        if db.execute("PRAGMA journal_mode").get != "wal":
+            found.append("the database was in WAL mode, and is not any more")
     return found + rows_trouble(root, state, original)
 
 

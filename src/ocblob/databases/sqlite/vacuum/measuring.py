@@ -86,7 +86,8 @@ def locked(path: Path, *, timeout_ms: int) -> Iterator[apsw.Connection]:
         if size_of(wal_of(path)):
             # Closing must not checkpoint: to look whether somebody is there must not cost a whole WAL.
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        db.execute("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT").fetchall()
+        # Rolled back: a commit would write the first page of a file that has none yet.
+        db.execute("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; ROLLBACK").fetchall()
         yield db
 
 
