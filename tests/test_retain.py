@@ -240,7 +240,7 @@ def test_a_lock_ends_it_with_what_was_done(scene: Scene, database: SQLiteDatabas
 
     report = scene.retain(Locking(database), RetainLimits(max_sessions=1))
 
-    assert {"ses_a": Fate.EVICTED} == fates(report)
+    assert {"ses_a": Fate.EVICTED, "ses_b": Fate.FAILED} == fates(report)
     assert "somebody holds it" == report.locked
     assert not report.complete
     assert ["ses_b", "ses_c", "ses_d"] == sessions(scene.path)
@@ -281,6 +281,32 @@ def test_what_was_half_deleted_is_put_back_at_once(
     assert {"ses_a": Fate.EVICTED, "ses_b": fate, "ses_c": Fate.EVICTED} == fates(report)
     assert [("ses_b",)] * (put_back is not None) == calls
     assert words in report.problems[0]
+
+
+@pytest.mark.parametrize("error", [DatabaseError("the disk is full"), DatabaseLockedError("somebody holds it")])
+def test_what_an_error_leaves_half_deleted_is_put_back(
+    scene: Scene, database: SQLiteDatabase, error: DatabaseError
+) -> None:
+    """An error after some transactions is no error before all of them: the tree is looked at, and comes back."""
+    calls = []
+
+    class Breaking(Forwarding):
+        def delete_sessions(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+            if "ses_b" not in sessions:
+                return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
+            with Neighbour(scene.path) as neighbour:
+                neighbour.execute("DELETE FROM event WHERE aggregate_id='ses_b'")
+            raise error
+
+    def put_back(sessions: Sequence[str]) -> str:
+        calls.append(tuple(sessions))
+        return ""
+
+    report = scene.retain(Breaking(database), RetainLimits(max_sessions=2), put_back=put_back)
+
+    assert {"ses_a": Fate.EVICTED, "ses_b": Fate.PUT_BACK} == fates(report)
+    assert [("ses_b",)] == calls
+    assert isinstance(error, DatabaseLockedError) == bool(report.locked)
 
 
 def test_nothing_to_evict_seals_nothing(scene: Scene, database: SQLiteDatabase) -> None:

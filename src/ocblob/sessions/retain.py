@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from ocblob.cells import SessionTree
@@ -45,9 +46,9 @@ class Fate(StrEnum):
     UNSEALED = "unsealed"
     """An attachment cannot be put into the archive."""
     PUT_BACK = "put back"
-    """Somebody began to work in it while it was being deleted; its rows are back, from the archive."""
+    """Something came between while it was being deleted; the rows that went are back, from the archive."""
     HALF = "half"
-    """As that, but its rows are not back."""
+    """As that, but they are not back."""
     FAILED = "failed"
     """The database refused; it is as it was."""
 
@@ -168,15 +169,11 @@ class _Evictor:
 
     def evict(self, each: Tree) -> bool:
         """Whether to go on: not if the database is locked."""
-        try:
-            fate, rows, why = self._unsealed(each) or self._delete(each)
-        except DatabaseLockedError as error:
-            self._report.locked = str(error)
-            return False
+        fate, rows, why = self._unsealed(each) or self._delete(each)
         self._report.results.append(TreeResult(each.root, len(each.sessions), each.size, fate, rows, why))
         if fate is not Fate.EVICTED:
             self._report.tell(f"{each.root} stays ({fate}): {why}")
-        return True
+        return not self._report.locked
 
     def _unsealed(self, each: Tree) -> tuple[Fate, int, str] | None:
         """Why a tree must not be deleted; None if it may."""
@@ -187,28 +184,37 @@ class _Evictor:
         return None if sealed and self._facts.get(each.root) == each else (Fate.CHANGED, 0, _AT_WORK)
 
     def _delete(self, each: Tree) -> tuple[Fate, int, str]:
-        def unchanged(snapshot: Snapshot) -> bool:
-            """No session was begun in it meanwhile, and every one of it is what was sealed."""
-            return snapshot.children(self._tree, each.sessions) <= set(each.sessions) and all(
-                session_digest(snapshot, self._tree, session) == self._sealed.digests[session]
-                for session in each.sessions
-            )
-
         try:
-            done = self._database.delete_sessions(self._tree, each.sessions, unchanged=unchanged)
-        except DatabaseLockedError:
-            raise
+            done = self._database.delete_sessions(self._tree, each.sessions, unchanged=partial(self._is_whole, each))
         except DatabaseError as error:
-            return Fate.FAILED, 0, str(error)
+            return self._refused(each, error)
         if done.outcome is Deleted.DELETED:
             return Fate.EVICTED, done.rows, ""
-        return (Fate.CHANGED, 0, _AT_WORK) if done.outcome is Deleted.CHANGED else self._half(each, done.rows)
+        if done.outcome is Deleted.CHANGED:
+            return Fate.CHANGED, 0, _AT_WORK
+        return self._half(each, done.rows, f"somebody began to work in it when {done.rows:,} of its rows were gone")
 
-    def _half(self, each: Tree, rows: int) -> tuple[Fate, int, str]:
-        """Somebody works in what is half gone: the rows that went come back at once."""
-        why = f"somebody began to work in it when {rows:,} of its rows were gone"
+    def _is_whole(self, each: Tree, snapshot: Snapshot) -> bool:
+        """Whether no session was begun in it meanwhile, and every one of it is what was sealed."""
+        return snapshot.children(self._tree, each.sessions) <= set(each.sessions) and all(
+            session_digest(snapshot, self._tree, session) == self._sealed.digests[session] for session in each.sessions
+        )
+
+    def _refused(self, each: Tree, error: DatabaseError) -> tuple[Fate, int, str]:
+        """A large tree goes in several transactions: some of them may have been done."""
+        if isinstance(error, DatabaseLockedError):
+            self._report.locked = str(error)
+        try:
+            with self._database.snapshot() as snapshot:
+                whole = self._is_whole(each, snapshot)
+        except DatabaseError as unread:
+            return self._half(each, 0, f"{error}; and it cannot be read: {unread}")
+        return (Fate.FAILED, 0, str(error)) if whole else self._half(each, 0, f"{error}; some of its rows were gone")
+
+    def _half(self, each: Tree, rows: int, why: str) -> tuple[Fate, int, str]:
+        """The rows that went come back at once."""
         if self._put_back is None:
-            return Fate.HALF, rows, f"{why}; they are in no archive"
+            return Fate.HALF, rows, f"{why}, and they are in no archive"
         try:
             failed = self._put_back(each.sessions)
         except OcblobError as error:
