@@ -132,6 +132,34 @@ def test_a_file_that_is_no_text_is_told(home: dict[str, str]) -> None:
         config.store_place(None, environment=home)
 
 
+def test_a_byte_order_mark_may_stand_before_it(home: dict[str, str]) -> None:
+    """Editors of Windows write one."""
+    path = write(home, "")
+    path.write_bytes(b'\xef\xbb\xbfstore = "/x"\r\n')
+
+    assert ("/x", f"{path}:1") == ((place := config.store_place(None, environment=home)).url, place.source)
+
+
+def test_a_link_to_nothing_is_no_absent_file(home: dict[str, str], tmp_path: Path) -> None:
+    """What it says is not known: its drive may not be mounted."""
+    path = write(home, "")
+    path.unlink()
+    path.symlink_to(tmp_path / "gone.toml")
+
+    with pytest.raises(UsageError, match=r"config\.toml is a link to nothing"):
+        config.store_place(None, environment=home)
+
+
+def test_a_directory_is_no_config_file(home: dict[str, str]) -> None:
+    """What cannot be read is an error, not an absent file."""
+    path = write(home, "")
+    path.unlink()
+    path.mkdir()
+
+    with pytest.raises(UsageError, match=r"config\.toml: Is a directory"):
+        config.store_place(None, environment=home)
+
+
 @pytest.mark.parametrize("size", ["-1MB", "1XB", "", "x"])
 def test_a_cache_size_that_is_none_is_refused(home: dict[str, str], size: str) -> None:
     """A size must be one, wherever it was said; an empty variable says nothing."""

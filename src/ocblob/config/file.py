@@ -88,11 +88,14 @@ def read_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
     if not path.exists():
         if named:
             raise UsageError(f"{path}: there is no such config file", hint=f"{CONFIG_VARIABLE} or --config names it")
+        if path.is_symlink():
+            # Its drive is not mounted, maybe; and what it keeps would go.
+            raise UsageError(f"{path} is a link to nothing")
         return ConfigFile(path, named=False)
     import tomllib  # noqa: PLC0415 - only a file that is there is worth it
 
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
         values = tomllib.loads(content)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
