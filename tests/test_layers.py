@@ -21,7 +21,22 @@ VERBS: Final = 6
 
 ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
     (0, frozenset({"errors"})),
-    (1, frozenset({"base64stream", "codec", "digest", "filesystem", "json_text", "positioned", "replacing", "units"})),
+    (
+        1,
+        frozenset(
+            {
+                "base64stream",
+                "codec",
+                "digest",
+                "filesystem",
+                "json_stream",
+                "json_text",
+                "positioned",
+                "replacing",
+                "units",
+            }
+        ),
+    ),
     (2, frozenset({"cells", "placeholders", "ref"})),
     (3, frozenset({"scan"})),
     (3, frozenset({"backends"})),

@@ -130,6 +130,27 @@ def write_durable(path: Path, data: bytes, *, like: Path | None = None) -> None:
     fsync_directory(path.parent)
 
 
+def publish_new(source: Path, target: Path) -> None:
+    """Give a finished file its name, durably, unless something has that name. Raises `FileExistsError` then.
+
+    `source` is gone afterwards. On a file system without hard links an empty file takes the name first.
+    """
+    if sys.platform == "win32":
+        source.rename(target)  # it never replaces
+        return
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        raise
+    except OSError:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE))
+        source.replace(target)
+    # The new name is durable before the old one goes.
+    fsync_directory(target.parent)
+    source.unlink(missing_ok=True)
+    fsync_directory(target.parent)
+
+
 def owner_of(path: Path) -> int | None:
     """The user id that owns a file; None where files have no such owner."""
     return None if sys.platform == "win32" else path.stat().st_uid

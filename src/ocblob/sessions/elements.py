@@ -85,6 +85,7 @@ class Elements:
         elif lines.expect(b",", b"]") == b"]":
             lines.end()
             return None
+        lines.begin_digest()
         head, tail = lines.skip()
         if self._first and head == b"]":
             lines.end()
@@ -112,12 +113,19 @@ class Elements:
                     yield table, self._row(row_line, table, contents)
 
     def totals(self) -> ArchivedTotals:
-        """What stands behind the rows."""
+        """What stands behind the rows. The text of the whole session is looked at by then."""
+        text = self._lines.digest()
         line = self._lines.line()
         match self._json(b"{" + line[:-1]) if line.endswith(b"}}") else None:
-            case {"rows": int(rows), "size": int(size), "unresolved": int(unresolved), "digest": str(digest)} if (
-                is_digest(digest)
-            ):
+            case {
+                "rows": int(rows),
+                "size": int(size),
+                "unresolved": int(unresolved),
+                "digest": str(digest),
+                "text": str(told),
+            } if is_digest(digest):
+                if told != text:
+                    raise self._lines.refused("the text of this session is not as it was written")
                 return ArchivedTotals(rows, size, unresolved, digest)
         raise self._lines.refused("expected what the rows amount to")
 

@@ -5,9 +5,10 @@ The file is plain text, or the same text in zstd frames of up to 1 MiB; which on
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final, Protocol, Self
 
 from ocblob import codec
+from ocblob.digest import Hasher
 from ocblob.errors import ArchiveError, BlobCorruptError
 
 READ_BYTES: Final = 256 * 1024
@@ -26,6 +27,7 @@ class Lines:
         self._number = 0
         self._buffer = b""
         self._at = 0
+        self._hasher = Hasher()
         try:
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
@@ -53,6 +55,7 @@ class Lines:
             begin = held
             self._more()
         line = self._buffer[self._at : end]
+        self._hasher.update(memoryview(self._buffer)[self._at : end + 1])
         self._at = end + 1
         self._number += 1
         return line
@@ -72,12 +75,23 @@ class Lines:
             if self._at == len(self._buffer):
                 self._more()
             end = self._buffer.find(b"\n", self._at)
+            behind = len(self._buffer) if end < 0 else end + 1
+            self._hasher.update(memoryview(self._buffer)[self._at : behind])
             piece = memoryview(self._buffer)[self._at : len(self._buffer) if end < 0 else end]
             head += bytes(piece[: size - len(head)])
             tail = (tail + bytes(piece[-size:]))[-size:]
-            self._at = len(self._buffer) if end < 0 else end + 1
+            self._at = behind
         self._number += 1
         return head, tail
+
+    def begin_digest(self) -> None:
+        """The digest is over the lines that are read from now on."""
+        self._hasher.reset()
+
+    def digest(self) -> str:
+        """Of the lines that were read since it was begun."""
+        digest: str = self._hasher.hexdigest()
+        return digest
 
     def end(self) -> None:
         """Nothing may follow."""
@@ -114,12 +128,20 @@ def text_chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
+class Writable(Protocol):
+    """What the text is written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """All of it."""
+
+
 class TextSink:
     """Where the text of an archive goes: to a file as it is, or in frames. Counts both sides."""
 
-    def __init__(self, file: BinaryIO, *, packed: bool) -> None:
+    def __init__(self, file: Writable, *, packed: bool) -> None:
         self._file = file
         self._buffer = bytearray()
+        self._hasher = Hasher()
         self._pack: Callable[[bytes | bytearray], bytes] = codec.frame_packer() if packed else bytes
         self.text_size = 0
         """Bytes of text up to now."""
@@ -129,6 +151,7 @@ class TextSink:
     def write(self, data: bytes | memoryview) -> None:
         """Append some text."""
         self.text_size += len(data)
+        self._hasher.update(data)
         at = 0
         while len(self._buffer) + len(data) - at >= codec.FRAME_BYTES:
             take = codec.FRAME_BYTES - len(self._buffer)
@@ -136,6 +159,15 @@ class TextSink:
             at += take
             self.flush()
         self._buffer += memoryview(data)[at:]
+
+    def begin_digest(self) -> None:
+        """The digest is over the text that is written from now on."""
+        self._hasher.reset()
+
+    def digest(self) -> str:
+        """Of the text that was written since it was begun."""
+        digest: str = self._hasher.hexdigest()
+        return digest
 
     def flush(self) -> None:
         """Let go of what waits."""

@@ -16,7 +16,7 @@ _URL: Final = b"data:"
 _QUOTED_URL: Final = b'"data:'
 
 
-def spans_of(content: Content, *, hashing: bool = True) -> Iterator[Span]:
+def spans_of(content: Content, *, hashing: bool = True, bare_refs: bool = True) -> Iterator[Span]:
     """The spans of one text or blob, in their order; a text that is nothing but a data URL is one too."""
     if content.size < REF_CELL_BYTES_MIN:
         return
@@ -30,7 +30,7 @@ def spans_of(content: Content, *, hashing: bool = True) -> Iterator[Span]:
     bare = first.startswith(_URL)
     whole = itertools.chain((b'["', first) if bare else (first,), chunks, (b'"]',) if bare else ())
     shift = 2 if bare else 0
-    for span in scan(whole, min_chars=PAYLOAD_CHARS_MIN, hashing=hashing, bare_refs=True):
+    for span in scan(whole, min_chars=PAYLOAD_CHARS_MIN, hashing=hashing, bare_refs=bare_refs):
         yield replace(span, start=span.start - shift, end=span.end - shift) if shift else span
 
 

@@ -56,7 +56,10 @@ Piece = bytes | BlobText
 
 def dumped(value: object) -> bytes:
     """One value as JSON, in UTF-8 and on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError:  # a half of a surrogate pair has no UTF-8, but JSON has a way to write it
+        return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def packed_value(value: Plain) -> bytes:
