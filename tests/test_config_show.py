@@ -8,7 +8,7 @@ import pytest
 
 from command_line import Cli, cli_in
 from ocblob.config.keys import SESSION_KEYS
-from samples import make_opencode
+from samples import make_opencode, query
 
 
 @pytest.fixture
@@ -210,3 +210,39 @@ def test_status_warns_of_a_wrong_limit(cli: Cli) -> None:
     assert 0 == done.code
     assert f"Warning: {opencode}:1: session.maxSizeMB must be a number of megabytes" in done.err
     assert b"database" in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"session": {"maxSessions": 0}}', "session.maxSessions is 0: a maximum of 0 sessions"),
+        ('{"session": {"maxSessions": 1, "keep": "ses_1"}}', "session.keep must be a list of session ids"),
+        ('{"session": {"maxSessions": 1}', "line 1, column 31: expected ',' or '}'"),
+    ],
+)
+def test_a_wrong_word_on_what_stays_lets_nothing_go(cli: Cli, text: str, words: str) -> None:
+    """`retain` stops with the file and the line, even where a limit of its own would hold; nothing is gone."""
+    opencode = cli.root / "config" / "opencode" / "opencode.json"
+    opencode.parent.mkdir(parents=True)
+    opencode.write_text(text)
+    database = make_opencode(cli.root / "app.db", sessions=3, parts=1, size=100)
+    done = cli.run("retain", "--db", database, "--max-sessions", "1")
+
+    assert 2 == done.code
+    assert f"Error: {opencode}:" in done.err
+    assert words in done.err
+    assert 3 == len(query(database, "SELECT id FROM session"))
+
+
+def test_the_limit_of_a_file_holds_until_an_option_says_another(cli: Cli) -> None:
+    """`retain` takes its limits from OpenCode's configuration, and an option over them."""
+    opencode = cli.root / "config" / "opencode" / "opencode.json"
+    opencode.parent.mkdir(parents=True)
+    opencode.write_text('{"session": {"maxSessions": 1}}')
+    database = make_opencode(cli.root / "app.db", sessions=3, parts=1, size=100)
+    found = [
+        cli.run("retain", "--db", database, "--dry-run", "--json", *more) for more in ((), ("--max-sessions", "2"))
+    ]
+
+    assert [0, 0] == [done.code for done in found]
+    assert [1, 2] == [done.json["plan"]["limits"]["max_sessions"] for done in found]
