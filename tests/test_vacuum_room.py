@@ -59,7 +59,8 @@ def content_bytes(path: Path) -> int:
     """What the values of all rows take."""
     total = 0
     for (table,) in query(path, "SELECT name FROM sqlite_schema WHERE type='table'"):
-        names = [name for (name,) in query(path, "SELECT name FROM pragma_table_info(?)", table)]
+        assert isinstance(table, str)
+        names = [str(name) for (name,) in query(path, "SELECT name FROM pragma_table_info(?)", table)]
         each = "+".join(f'coalesce(octet_length("{name}"), 0)' for name in names)
         ((size,),) = query(path, f'SELECT coalesce(sum({each}), 0) FROM "{table}"')
         assert isinstance(size, int)
@@ -120,7 +121,7 @@ def test_it_takes_no_more_room_than_it_said(
         disk, path, lambda: vacuum_pass(path, method=method, force=False, dry_run=False, say=said.append)
     )
 
-    room = announced(said) + 500_000  # as it was rounded
+    room = announced(said)
     assert 150_000_000 < report.before.total
     assert most <= room
     assert files <= report.before.total + room
@@ -145,8 +146,8 @@ def test_beside_a_reader_it_takes_no_more_room_than_it_said(halved: Path, disk: 
     assert ("in-place", False) == (report.method, report.complete)
     assert report.freed < 0
     assert announced(said) > 100_000_000
-    assert most <= announced(said) + 500_000
-    assert files <= report.before.total + announced(said) + 500_000
+    assert most <= announced(said)
+    assert files <= report.before.total + announced(said)
 
 
 def test_room_that_is_not_there_is_asked_for_first(halved: Path, disk: Path) -> None:

@@ -372,6 +372,8 @@ def test_the_report_tells_before_and_after(cli: Cli, path: Path) -> None:
     assert done["before"]["total"] - done["after"]["total"] == done["freed"] > 0
     assert done["after"]["file"] <= done["before"]["live"] * 1.1
     assert done["elapsed_s"] > 0
+    assert done["before"]["live"] < done["room_needed"] < 2 * done["before"]["live"]
+    assert "needs   1.3 MB of room for a while" in words
     assert "before  file 4.1 MB, WAL 0 B, live 1.0 MB, free inside 3.1 MB" in words
     assert "after   file 1.0 MB, WAL 0 B, live 1.0 MB, free inside 0 B" in again
     assert "freed   0 B in 0.0" in again

@@ -1,5 +1,6 @@
 """Disk space given back: by itself, or after a pass that has freed it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,11 @@ def vacuum_pass(path: Path, *, method: Method, force: bool, dry_run: bool, say: 
             f"warning: another process has the database open; its writes wait for up to {max(plan.blocks_s, 0.1):.1f} s"
         )
     if dry_run:
-        return VacuumReport(plan.method, plan.before, plan.before, 0.0, plan.put_off, bool(plan.put_off))
+        room, put_off = plan.room_needed, bool(plan.put_off)
+        return VacuumReport(plan.method, plan.before, plan.before, 0.0, plan.put_off, put_off, room)
     if plan.room_needed >= ANNOUNCED_BYTES:
-        say(f"vacuum ({plan.method}) needs {plan.room_needed / 1e6:.0f} MB of room for a while")
+        # Rounded up: it never takes more than it has said.
+        say(f"vacuum ({plan.method}) needs {math.ceil(plan.room_needed / 1e6)} MB of room for a while")
     return apply_vacuum(plan)
 
 

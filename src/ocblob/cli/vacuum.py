@@ -50,7 +50,9 @@ def command(
     elif not quiet:
         click.echo(f"{'would vacuum' if dry_run else 'vacuum'}  {place.url} ({report.method})")
         click.echo(f"  before  {_sizes(report.before)}")
-        if not dry_run:
+        if dry_run:
+            click.echo(f"  needs   {format_size(report.room_needed)} of room for a while")
+        else:
             click.echo(f"  after   {_sizes(report.after)}")
             click.echo(f"  {_came_back(report)} in {report.elapsed_s:.2f} s")
     print_warnings(told(warning))

@@ -24,6 +24,8 @@ class VacuumReport:
     """What is left to do, and why."""
     put_off: bool = False
     """What is left is left by choice, to a moment when no host would wait."""
+    room_needed: int = 0
+    """What the plan asked for, for a while."""
 
     @property
     def freed(self) -> int:
@@ -46,7 +48,8 @@ def apply_vacuum(plan: VacuumPlan) -> VacuumReport:
     elif plan.method != "none":
         note = vacuum_in_place(plan.path, rebuild=plan.method == "in-place")
     after = sizes(plan.path)
-    if after.total > plan.before.total and not note:
+    if plan.method != "none" and after.total > plan.before.total and not note:
         note = LARGER
     notes = "; ".join(text for text in (plan.put_off, note) if text)
-    return VacuumReport(plan.method, plan.before, after, time.monotonic() - begun, notes, bool(plan.put_off))
+    elapsed = time.monotonic() - begun
+    return VacuumReport(plan.method, plan.before, after, elapsed, notes, bool(plan.put_off), plan.room_needed)
