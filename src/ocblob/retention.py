@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from ocblob import config
 from ocblob.cells import SessionTree
@@ -11,8 +13,10 @@ from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, sizes
 from ocblob.errors import BackendError, DatabaseUnsupportedError, StoreNotFoundError, UsageError
 from ocblob.passes import Opened, opened, register
+from ocblob.sessions.archiver import Archiver, Bar
 from ocblob.sessions.plan import RetainPlan, plan_retain
-from ocblob.sessions.retain import PutBack, RetainReport, Seal, Told, apply_retain, witness
+from ocblob.sessions.retain import RetainReport, Told, apply_retain, witness
+from ocblob.sessions.sealing import ArchivePlace, archive_place, make_directory
 from ocblob.size_warnings import SizeWarning, look, told
 from ocblob.space import Say, VacuumWhen, vacuum_after
 from ocblob.store import BlobStore
@@ -61,6 +65,7 @@ def retain_pass(  # noqa: PLR0913
     dry_run: bool = False,
     hear: Told = lambda _tree, _archive: None,
     say: Say = lambda _: None,
+    bar: Bar = lambda _: contextlib.nullcontext(lambda _: None),
 ) -> RetainPass:
     """Drop the oldest sessions by the limits of the settings, into an archive first if one is wanted.
 
@@ -72,16 +77,29 @@ def retain_pass(  # noqa: PLR0913
     path = config.database_path(place)
     with _sessions(place, write=False) as (database, tree, at):
         before, host = sizes(path), at.profile.name
-        plan = plan_retain(database.survey(tree), settings.limits, now_ms=int(time.time() * 1000))
+        facts = {each.id: each for each in database.survey(tree)}
+        plan = plan_retain(facts.values(), settings.limits, now_ms=int(time.time() * 1000))
     _check_keep(plan, keep, say)
+    archive = archive_to(settings, path, make=bool(plan.evictions) and not dry_run)
     if dry_run:
         return RetainPass(plan, None, before, before, None, "", look(path, host=host, found=before))
     report = RetainReport(planned=plan.leaving, before=plan.before)
     if plan.evictions:
         with _sessions(place, write=True) as (database, tree, at):
-            with _store(store_place, at, say, needed=settings.archive_wanted and settings.archive_refs) as store:
-                seal, put_back = _sealing(database, tree, settings, store, allow_unresolved=allow_unresolved, say=say)
-                report = apply_retain(database, tree, plan, seal=seal, put_back=put_back, told=hear)
+            with _store(store_place, at, say, needed=archive is not None and settings.archive_refs) as store:
+                if archive is None:
+                    report = apply_retain(
+                        database, tree, plan, seal=partial(witness, database, tree), put_back=None, told=hear
+                    )
+                else:
+                    archiver = Archiver(
+                        database, tree, host, archive, store, settings.archive_refs, allow_unresolved, facts, bar
+                    )
+                    report = apply_retain(
+                        database, tree, plan, seal=archiver.seal, put_back=archiver.put_back, told=hear
+                    )
+                    for problem in (problem for done in archiver.done for problem in done.problems):
+                        report.tell(problem)
             report.longest_transaction_s = database.longest_transaction_s
     # Who holds the database holds it against a vacuum too.
     space = vacuum_after(path, "never" if report.locked else vacuum, say=say)
@@ -131,16 +149,17 @@ def _check_keep(plan: RetainPlan, keep: tuple[str, ...], say: Say) -> None:
         say(f"warning: sessions to keep that are not there: {', '.join(plan.unknown_keep)}")
 
 
-def _sealing(  # noqa: PLR0913
-    database: SQLiteDatabase,
-    tree: SessionTree,
-    settings: config.Settings,
-    store: BlobStore | None,
-    *,
-    allow_unresolved: bool,
-    say: Say,
-) -> tuple[Seal, PutBack | None]:
-    """How sessions are sealed before they go, and put back."""
+def archive_to(settings: config.Settings, path: Path, *, make: bool) -> ArchivePlace | None:
+    """Where an archive of this database goes; None if none is wanted. A directory that is not there yet is made.
+
+    Raises `UsageError` for a file that is there, or `ArchiveError` for a directory that cannot be.
+    """
     if not settings.archive_wanted:
-        return lambda sessions: witness(database, tree, sessions), None
-    raise UsageError("this version writes no archives yet", hint="--no-archive")
+        return None
+    wished = settings.archive or config.archive_directory()
+    # What was named on the command line may be a file; by a suffix that is none of ours nobody means a directory.
+    if settings.archive is not None and (wished.suffix or wished.exists()) and not wished.is_dir():
+        return archive_place(wished, stem=path.stem)
+    if make:
+        make_directory(wished)
+    return ArchivePlace(wished, "", path.stem)

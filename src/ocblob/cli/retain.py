@@ -5,6 +5,7 @@ import click
 from ocblob import config
 from ocblob.cli.main import EXIT_INCOMPLETE, EXIT_LOCKED, complain
 from ocblob.cli.options import (
+    byte_bar,
     dry_run_option,
     print_json,
     print_problems,
@@ -63,6 +64,7 @@ def command(
         dry_run=dry_run,
         hear=lambda tree, archive: click.echo(eviction_words(tree, archive), err=True),
         say=sayer(quiet=quiet),
+        bar=lambda size: byte_bar("archive", size, quiet=quiet or as_json),
     )
     if as_json:
         print_json(done)
