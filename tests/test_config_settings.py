@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocblob import config
-from ocblob.config.keys import FILE_KEYS, KEYS, SESSION_KEYS, as_written
+from ocblob.config.keys import FILE_KEYS, KEYS, SESSION_KEYS, Key, as_written, meant
 from ocblob.config.said import LIMIT_VARIABLES
 from ocblob.errors import UsageError
 from ocblob.sessions.limits import RetainLimits
 
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(0, 2000) | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["used", "created", "auto", "never", "~", "/x"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=6,
+)  # fmt: skip
 PLUGIN = "file:///x/ocblob.js"
 
 
@@ -269,6 +277,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("prune", "no", 'must be true or false, found "no"'),
     ("evictMaxSizeMB", 0, "must be a number of megabytes above 0, found 0"),
     ("evictMaxAgeDays", -1, "must be a number of days above 0, found -1"),
+    *((key.name, {"of": 1}, f"must be {key.allowed}, found {{'of': 1}}") for key in KEYS),
 ]
 
 
@@ -276,7 +285,8 @@ WRONG: list[tuple[str, object, str]] = [
 def test_a_mistake_names_file_line_and_key(home: Home, key: str, value: object, words: str) -> None:
     """In each place the same words tell what was found and what is allowed."""
     if value != 10**400:  # the largest float of JSON is another number
-        home.toml.write_text(f"# ours\n\n{key} = {json.dumps(value)}\n")
+        written = "{of = 1}" if isinstance(value, dict) else json.dumps(value)
+        home.toml.write_text(f"# ours\n\n{key} = {written}\n")
         assert f"{home.toml}:3: {key} " in str(home.refused())
         assert words in str(home.refused())
         home.toml.unlink()
@@ -301,6 +311,28 @@ def test_a_number_is_finite(home: Home, value: str) -> None:
     for key in ("maxSizeMB", "maxAgeDays", "keepActiveDays", "evictMaxSizeMB"):
         home.toml.write_text(f"{key} = {value}")
         assert f"config.toml:1: {key} must be a number of" in str(home.refused())
+
+
+@pytest.mark.parametrize("key", SESSION_KEYS)
+def test_a_date_is_none_of_them(home: Home, key: str) -> None:
+    """TOML can write dates, and a table has the form of an object."""
+    home.toml.write_text(f"{key} = 2020-01-02")
+    assert str(home.refused()).endswith("found 2020-01-02")
+    home.toml.write_text(f"\n[{key}]\nof = 1")
+    assert str(home.refused()).startswith(f"{home.toml}:2: {key} must be ")
+
+
+@given(st.sampled_from(KEYS), ANYTHING)
+def test_a_value_can_be_meant_or_is_refused(key: Key, value: object) -> None:
+    """Whatever stands in a file: a value with a meaning, or an error in words; and written down it means the same."""
+    try:
+        found, told = meant(key, value), key.name
+    except UsageError as error:
+        found, told = None, str(error)
+    assert key.name == told.split()[0]
+    if found is not None and key.name != "archive":
+        again = meant(key, as_written(key, found))
+        assert again == found or again == pytest.approx(found)
 
 
 def test_no_limit_is_no_zero(home: Home) -> None:

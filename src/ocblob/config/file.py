@@ -26,6 +26,12 @@ class ConfigFile:
     """Empty if there is no such file."""
     content: str = ""
 
+    @property
+    def tables(self) -> dict[str, Mapping[str, Any]]:
+        """The options of backends, by the scheme of their URLs. A key of ours is none, whatever it is."""
+        known = (*FILE_KEYS, *SESSION_KEYS)
+        return {key: value for key, value in self.values.items() if isinstance(value, dict) and key not in known}
+
     def where(self, *key: str) -> str:
         """`path:line` of a key below its tables, or of the nearest table around it whose line is known."""
         from ocblob.config.toml_lines import lines_of  # noqa: PLC0415 - only a file that is there is worth it
@@ -57,12 +63,10 @@ class ConfigFile:
     def misplaced(self) -> Iterator[UsageError]:
         """Keys that nobody knows, and those that slipped into a table."""
         known = (*FILE_KEYS, *SESSION_KEYS)
-        for key, value in self.values.items():
-            if not isinstance(value, dict):
-                if key not in known:
-                    yield UsageError(f"{self.where(key)}: unknown key {key}", hint=_meant(key, known))
-                continue
-            for slipped in (name for name in value if name in SESSION_KEYS):
+        for key in (key for key in self.values if key not in known and key not in self.tables):
+            yield UsageError(f"{self.where(key)}: unknown key {key}", hint=_meant(key, known))
+        for key, table in self.tables.items():
+            for slipped in (name for name in table if name in SESSION_KEYS):
                 yield UsageError(
                     f"{self.where(key, slipped)}: {slipped} stands in the table [{key}]",
                     hint="write it above the first table; what follows [name] belongs to that table",

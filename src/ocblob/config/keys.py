@@ -193,5 +193,5 @@ def _shown(value: Any) -> str:
     """As it is written in TOML and JSON alike, as far as one line goes."""
     if isinstance(value, bool):
         return str(value).lower()
-    text = f'"{shown_url(value)}"' if isinstance(value, str) else repr(value)
+    text = f'"{shown_url(value)}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - what a line of a terminal has room for

@@ -47,7 +47,7 @@ def said(environment: Mapping[str, str]) -> tuple[list[Said], list[UsageError]]:
 def _by_file(file: ConfigFile) -> Iterator[Said]:
     for name, value in file.values.items():
         key = key_of(name)
-        if key is not None and not isinstance(value, dict):
+        if key is not None:
             yield Said(key, value, file.where(name), file.path.absolute().parent)
 
 

@@ -96,11 +96,7 @@ def passed_on(place: StorePlace, environment: Mapping[str, str] = os.environ) ->
 
 def backend_options(file: ConfigFile, environment: Mapping[str, str]) -> Options:
     """The options of backends: a table a scheme, and variables over it."""
-    options = {
-        scheme.lower(): {key: file.text(scheme, key) for key in table}
-        for scheme, table in file.values.items()
-        if isinstance(table, dict)
-    }
+    options = {scheme.lower(): {key: file.text(scheme, key) for key in table} for scheme, table in file.tables.items()}
     for name, value in environment.items():
         if name.startswith(S3_VARIABLES):
             options.setdefault("s3", {})[name.removeprefix(S3_VARIABLES).lower()] = value
