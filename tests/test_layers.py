@@ -64,6 +64,7 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
         CONFIG,
         frozenset(
             {
+                "archiving",
                 "config",
                 "deletions",
                 "passes",

@@ -39,6 +39,7 @@ COMMANDS: Final = (
     "evict",
     "prune",
     "retain",
+    "archive",
     "unarchive",
     "vacuum",
     "maintain",
