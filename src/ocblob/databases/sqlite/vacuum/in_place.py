@@ -24,20 +24,21 @@ def vacuum_in_place(path: Path, *, rebuild: bool) -> str:
             db.execute(f"PRAGMA temp_store_directory='{directory}'")
             db.execute("VACUUM")
         for pause in (*CHECKPOINT_PAUSES_S, 0.0):
-            if checkpoint(db, "TRUNCATE"):
+            # A passive one first, which locks nobody out while it writes: the other has little left to do.
+            if checkpoint(db, "PASSIVE") and checkpoint(db, "TRUNCATE"):
                 return ""
             time.sleep(pause)
     return "another process is reading: the file and its WAL shrink at the next checkpoint"
 
 
 def checkpoint(db: apsw.Connection, mode: Literal["PASSIVE", "TRUNCATE"]) -> bool:
-    """Move the WAL into the file; False if a reader or writer kept us from finishing."""
+    """Move all of the WAL into the file; False if a reader or writer kept us from finishing."""
     # A checkpoint that waits for a reader holds the write lock meanwhile: the host would wait with it.
     db.set_busy_timeout(CHECKPOINT_TIMEOUT_MS)
     try:
-        ((busy, _frames, _moved),) = db.execute(f"PRAGMA wal_checkpoint({mode})")
+        ((busy, frames, moved),) = db.execute(f"PRAGMA wal_checkpoint({mode})")
     except apsw.BusyError:
         return False
     finally:
         db.set_busy_timeout(BUSY_TIMEOUT_MS)
-    return not busy
+    return not busy and frames == moved
