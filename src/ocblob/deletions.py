@@ -57,18 +57,20 @@ class Marked:
     elapsed_s: float
 
 
-def prune_pass(
+def prune_pass(  # noqa: PLR0913
     place: config.StorePlace,
     *,
     grace_s: float = GRACE_S,
     force: bool = False,
+    expected: bool = False,
     dry_run: bool = False,
     say: Say = lambda _: None,
 ) -> PrunePass:
     """Set unreferenced blobs aside, and delete those whose grace is over.
 
     Raises `DeletionRefusedError` if a registered database cannot be read, if none is registered, or, without `force`,
-    if more than a tenth of the bytes would go.
+    if more than a tenth of the bytes would go. With `expected`, since sessions have just gone by our own hand, much
+    may be set aside, from where it comes back; to delete much is still refused.
     """
     check_grace(grace_s)
     with contextlib.ExitStack() as stack:
@@ -78,7 +80,8 @@ def prune_pass(
         with contextlib.closing(Marks()) as marks:
             marked = mark_everything(store, marks, now=now, grace_s=grace_s, dry_run=dry_run, say=say)
             plan = plan_prune(survey, marks.path, now=marked.judged_at, grace_s=grace_s)
-        if plan.large and not force and not dry_run:
+        much = plan.deletes_much if expected else plan.large
+        if much and not force and not dry_run:
             raise DeletionRefusedError(
                 f"{plan.condemned} blobs ({format_size(plan.condemned_size)}) would be set aside and {plan.deleted}"
                 f" ({format_size(plan.deleted_size)}) deleted: more than a tenth of the store; nothing was changed",

@@ -44,7 +44,16 @@ class PrunePlan:
     @property
     def large(self) -> bool:
         """Whether so much would go that somebody should look at it."""
-        return self.condemned_size + self.deleted_size > LARGE_SHARE * (self.live_size + self.trash_size)
+        return self.condemned_size + self.deleted_size > self._noticed
+
+    @property
+    def deletes_much(self) -> bool:
+        """Whether that is so of what would be deleted for good alone."""
+        return self.deleted_size > self._noticed
+
+    @property
+    def _noticed(self) -> float:
+        return LARGE_SHARE * (self.live_size + self.trash_size)
 
 
 @dataclass(slots=True)

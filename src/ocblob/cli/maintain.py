@@ -168,7 +168,7 @@ def _print_steps(report: MaintainReport, *, silent: bool, verbose: bool) -> None
     for step in report.steps:
         if step.error is not None:
             complain(f"{step.name}: {step.error}", step.error.hint)
-        elif step.skipped and (not step.complete or not silent):
+        elif step.skipped and (verbose or not step.complete or (step.name == "offload" and not silent)):
             click.echo(f"  {step.name} skipped: {step.skipped}", err=True)
         elif step.done is not None:
             _print_problems(step, silent=silent, verbose=verbose)

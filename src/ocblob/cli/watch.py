@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ocblob import config
-from ocblob.cli.main import EXIT_DONE, complain, exit_code
+from ocblob.cli.main import EXIT_DONE, EXIT_ERROR, EXIT_SIZE_WARNING, complain, exit_code
 from ocblob.cli.maintain import command as maintain_command
 from ocblob.cli.maintain import maintain_options
 from ocblob.cli.options import AgeType, sayer
@@ -88,7 +88,12 @@ def _without_every(words: tuple[str, ...]) -> list[str]:
 def _passes(words: list[str]) -> bool:
     """One pass; whether it did all there was to do. What goes wrong is told, and the loop goes on."""
     try:
-        code = maintain_command.main(words, prog_name="ocblob maintain", standalone_mode=False)
+        # Not `main`: that would make another exception of SIGTERM's.
+        with maintain_command.make_context("ocblob maintain", list(words)) as ctx:
+            maintain_command.invoke(ctx)
+        code = EXIT_DONE
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
     except OcblobError as error:
         complain(str(error), error.hint)
         code = exit_code(error)
@@ -97,8 +102,8 @@ def _passes(words: list[str]) -> bool:
         code = error.exit_code
     except OSError as error:
         complain(f"{error.filename or 'the pass'}: {error.strerror}")
-        code = 1
-    return code in {EXIT_DONE, None}
+        code = EXIT_ERROR
+    return code in {EXIT_DONE, EXIT_SIZE_WARNING}
 
 
 def _looker(path: Path) -> Callable[[], Fingerprint]:

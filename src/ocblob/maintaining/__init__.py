@@ -23,10 +23,12 @@ def state_of() -> Path:
 def maintain(orders: Orders) -> MaintainReport:
     """One pass; never two at once over one database.
 
-    Raises `DatabaseLockedError` if another one is running, and `DatabaseError` if the database cannot even be
-    measured; what goes wrong in a step is in the report.
+    Raises `UsageError` for limits that cannot be meant, `DatabaseLockedError` if another one is running, and
+    `DatabaseError` if the database cannot even be measured; what goes wrong in a step is in the report.
     """
     begun = time.monotonic()
+    if orders.settings.limits.given:
+        orders.settings.limits.check()
     path = orders.path
     before = sizes(path)
     with contextlib.nullcontext() if orders.dry_run else sole_maintainer(orders.state, path):

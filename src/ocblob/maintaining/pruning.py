@@ -33,7 +33,7 @@ def prune_if_due(place: config.StorePlace, state: Path, *, freed: bool, dry_run:
         return "no database is registered with the store"
     if not due and 0 <= time.time() - _time_of(stamp) < EVERY_S:
         return "it ran within the last day"
-    done = prune_pass(place, dry_run=dry_run, say=say)
+    done = prune_pass(place, expected=freed, dry_run=dry_run, say=say)
     if not dry_run:
         stamp.touch(mode=PRIVATE_FILE_MODE)
     return done
