@@ -102,7 +102,8 @@ def _check_key(
     )
     inside, ids = among(f"parent.{quote(parent_session)}", sessions)
     outside, same_ids = among(f"child.{quote(session)}", sessions)
-    name = state.tables[key.table].address[0]
+    table = state.tables[key.table]
+    name = quote(table.shape.key[0]) if table.shape.key else table.rowid
     found = state.select(
         f"SELECT CAST(child.{name} AS BLOB), CAST(child.{quote(session)} AS BLOB) FROM {quote(key.parent)} AS parent"
         f" JOIN {quote(key.table)} AS child ON {joined} WHERE {inside} AND coalesce(NOT ({outside}), 1) LIMIT 1",

@@ -58,7 +58,8 @@ class SQLiteInserter:
         """Put in what still waits, all that can be; the first refusal is raised when that is done."""
         refused = None
         while self._waiting:
-            refused = self._write() or refused
+            error = self._write()
+            refused = refused or error
         if refused:
             raise refused
 

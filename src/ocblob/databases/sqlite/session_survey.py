@@ -48,20 +48,21 @@ def survey(path: Path, tree: SessionTree) -> Iterator[SessionFacts]:
 
 
 def _add_table(state: SQLiteSnapshot, owned: OwnedTable, totals: dict[bytes, _Total], *, shares: bool) -> None:
-    # Rows are added up here and not by GROUP BY: that reads the table in the order of an index, all over the file,
-    # or sorts it, whole cells with it.
     table = state.tables[owned.table]
     used = _time(owned.updated) if owned.updated else "NULL"
-    sql = f"SELECT CAST({quote(owned.session)} AS BLOB), {table.content_size}, {used} FROM {table.sql}"
-    for session, size, when in state.stream(sql):
-        total = totals.get(session)
-        if total is None:
-            total = totals[session] = _Total()
-        total.rows += 1
+    # Measured first and then grouped: to group the rows themselves SQLite reads them in the order of an index, all over
+    # the file, or sorts them, whole cells with them.
+    sql = (
+        f"WITH measured AS MATERIALIZED (SELECT {quote(owned.session)} AS session, {table.content_size} AS size,"
+        f" {used} AS used FROM {table.sql})"
+        " SELECT CAST(session AS BLOB), count(*), sum(size), max(used) FROM measured GROUP BY session"
+    )
+    for session, rows, size, when in state.stream(sql):
+        total = totals.setdefault(session, _Total())
+        total.rows += rows
         total.size += size
         total.shared = total.shared or shares
-        if when is not None and (total.used_ms is None or when > total.used_ms):
-            total.used_ms = when
+        total.used_ms = max((time for time in (total.used_ms, when) if time is not None), default=None)
 
 
 def _time(column: str) -> str:
