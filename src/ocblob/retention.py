@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from ocblob import config
+from ocblob.archiving import check_room
+from ocblob.backends import shown_url
 from ocblob.cells import SessionTree
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, sizes
@@ -15,7 +17,7 @@ from ocblob.errors import BackendError, DatabaseUnsupportedError, StoreNotFoundE
 from ocblob.passes import Opened, opened, register
 from ocblob.sessions.archiver import Archiver, Bar
 from ocblob.sessions.plan import RetainPlan, plan_retain
-from ocblob.sessions.retain import RetainReport, Told, apply_retain, witness
+from ocblob.sessions.retain import PutBack, RetainReport, Seal, Told, apply_retain, witness
 from ocblob.sessions.sealing import ArchivePlace, archive_place, make_directory
 from ocblob.size_warnings import SizeWarning, look, told
 from ocblob.space import Say, VacuumWhen, vacuum_after
@@ -86,20 +88,17 @@ def retain_pass(  # noqa: PLR0913
     report = RetainReport(planned=plan.leaving, before=plan.before)
     if plan.evictions:
         with _sessions(place, write=True) as (database, tree, at):
-            with _store(store_place, at, say, needed=archive is not None and settings.archive_refs) as store:
-                if archive is None:
-                    report = apply_retain(
-                        database, tree, plan, seal=partial(witness, database, tree), put_back=None, told=hear
-                    )
-                else:
+            with _store(store_place, at, say, needed=archive is not None and settings.archive_refs) as (store, absent):
+                seal: Seal = partial(witness, database, tree)
+                back: PutBack | None = None
+                if archive is not None:
+                    check_room(archive, plan.leaving.size, say)
+                    allowed = _allowed(unresolved=allow_unresolved, absent=absent)
                     archiver = Archiver(
-                        database, tree, host, archive, store, settings.archive_refs, allow_unresolved, facts, bar
+                        database, tree, host, archive, store, settings.archive_refs, allowed, facts, bar
                     )
-                    report = apply_retain(
-                        database, tree, plan, seal=archiver.seal, put_back=archiver.put_back, told=hear
-                    )
-                    for problem in (problem for done in archiver.done for problem in done.problems):
-                        report.tell(problem)
+                    seal, back = archiver.seal, archiver.put_back
+                report = apply_retain(database, tree, plan, seal=seal, put_back=back, told=hear)
             report.longest_transaction_s = database.longest_transaction_s
     # Who holds the database holds it against a vacuum too.
     space = vacuum_after(path, "never" if report.locked else vacuum, say=say)
@@ -111,35 +110,51 @@ def retain_pass(  # noqa: PLR0913
 @contextlib.contextmanager
 def _sessions(place: config.Place, *, write: bool) -> Iterator[tuple[SQLiteDatabase, SessionTree, Opened]]:
     """A database whose sessions are known. Raises `DatabaseUnsupportedError` for one that is not wholly understood."""
-    with opened(place, write=write) as at:
-        profile = at.profile
-        if profile.unknown or profile.tree is None:
-            why = profile.unknown or "it has no sessions"
+    with contextlib.ExitStack() as stack:
+        try:
+            at = stack.enter_context(opened(place, write=write))
+        except UsageError as error:
+            # Of no known host; there is no option that would tell whose its rows are.
+            raise DatabaseUnsupportedError(f"{shown_url(place.url)}: {error}; nothing was changed") from error
+        if at.profile.unknown or at.profile.tree is None:
+            why = at.profile.unknown or "it has no sessions"
             raise DatabaseUnsupportedError(
-                f"{at.database.url} has a schema of {profile.name} that this version does not know: {why};"
+                f"{at.database.url} has a schema of {at.profile.name} that this version does not know: {why};"
                 " nothing was changed"
             )
-        at.database.check_tree(profile.tree)
-        yield at.database, profile.tree, at
+        at.database.check_tree(at.profile.tree)
+        yield at.database, at.profile.tree, at
 
 
 @contextlib.contextmanager
-def _store(place: config.StorePlace, at: Opened, say: Say, *, needed: bool) -> Iterator[BlobStore | None]:
-    """The store, if there is one. Prune looks into this database then: refs of what went are nobody's."""
+def _store(place: config.StorePlace, at: Opened, say: Say, *, needed: bool) -> Iterator[tuple[BlobStore | None, bool]]:
+    """The store if it is there and answers, and whether there is none at all.
+
+    It learns of the database: prune looks into it then, and refs of what went are nobody's.
+    """
     with contextlib.ExitStack() as stack:
-        store = None
+        store, absent = None, False
         try:
             store = stack.enter_context(open_store(place))
+            register(store, at, ())
         except StoreNotFoundError:
+            absent = True
             if needed:
                 raise
-        if store is not None:
+        except BackendError as error:
             # A store on a read-only medium still gives what an archive needs.
-            try:
-                register(store, at, ())
-            except BackendError as error:
-                say(f"warning: not registered with the store: {error}")
-        yield store
+            if needed:
+                raise
+            say(f"warning: the store {'does not learn of this database' if store else 'cannot be read'}: {error}")
+        yield store, absent
+
+
+def _allowed(*, unresolved: bool, absent: bool) -> frozenset[str]:
+    """Why a ref may go without its blob. A blob that may be had another time is waited for."""
+    reasons = {"expired"}
+    if unresolved:
+        reasons |= {"missing", "foreign"} | ({"unavailable"} if absent else set())
+    return frozenset(reasons)
 
 
 def _check_keep(plan: RetainPlan, keep: tuple[str, ...], say: Say) -> None:

@@ -1,25 +1,19 @@
 """What a retention lets go, in one new archive file first; and back out of it, if something comes between."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import SessionDatabase, SessionFacts
-from ocblob.errors import ArchiveError
 from ocblob.sessions.archive import ArchivePlan, ArchiveReport, apply_archive
 from ocblob.sessions.element_writer import SealedSession
 from ocblob.sessions.retain import Sealed
-from ocblob.sessions.sealing import RESERVE_BYTES, ROOM_LOOK_BYTES, ArchivePlace
+from ocblob.sessions.sealing import ArchivePlace
 from ocblob.sessions.unarchive import put_back
 from ocblob.store import BlobStore
-from ocblob.units import format_size
 
-COMPRESSED_MOST: Final = 10
-"""Rows hardly ever become smaller than a tenth in an archive."""
 Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 """For a number of bytes, what is told of them as they are done."""
 
@@ -34,7 +28,8 @@ class Archiver:
     place: ArchivePlace
     store: BlobStore | None
     refs: bool
-    allow_unresolved: bool
+    allowed: frozenset[str]
+    """Reasons for which a ref may go without its blob."""
     facts: Mapping[str, SessionFacts]
     bar: Bar
     done: list[ArchiveReport] = field(default_factory=list)
@@ -43,7 +38,6 @@ class Archiver:
     def seal(self, sessions: Sequence[str]) -> Sealed:
         """See `Seal`."""
         plan = ArchivePlan(tuple(self.facts[session] for session in sessions))
-        check_room(self.place, plan.size)
         with self.bar(plan.size) as progress:
             done = apply_archive(
                 self.database,
@@ -67,23 +61,9 @@ class Archiver:
 
     def _why_not(self, session: SealedSession) -> str:
         """Why an archived session must not go: its archive lacks a blob that may be had another time."""
-        allowed = {"expired"}
-        if self.allow_unresolved:
-            allowed |= {"missing", "foreign"} | ({"unavailable"} if self.store is None else set())
-        lacking = {reason: count for reason, count in session.unresolved.items() if reason not in allowed}
+        lacking = {reason: count for reason, count in session.unresolved.items() if reason not in self.allowed}
         if not lacking:
             return ""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lacking.items()))
         refs = "ref" if sum(lacking.values()) == 1 else "refs"
         return f"{refs} without a blob ({reasons})"
-
-
-def check_room(place: ArchivePlace, size: int) -> None:
-    """Raise `ArchiveError` if an archive cannot fit; whether it does, only writing it tells."""
-    free = shutil.disk_usage(place.directory).free
-    if size > ROOM_LOOK_BYTES and size // COMPRESSED_MOST + RESERVE_BYTES > free:
-        raise ArchiveError(
-            f"{place.directory}: no room for an archive of {format_size(size)} of rows, the disk has"
-            f" {format_size(free)}; nothing was deleted",
-            hint="--archive names another place",
-        )
