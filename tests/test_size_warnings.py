@@ -90,9 +90,17 @@ def test_attachments_first_then_sessions() -> None:
     assert "retain" not in warning.text
 
 
+def test_nobody_is_told_to_give_away_what_may_be_moved_out() -> None:
+    """Where nobody has counted what is inline, status is named, and no eviction."""
+    warning = size_warning(taking(250 * MB, free=20 * MB), "opencode")
+
+    assert warning is not None
+    assert "(over 100 MB): ocblob vacuum gives 20.0 MB back; ocblob status tells what would help" in warning.text
+
+
 def test_retention_is_proposed_below_the_size_of_now() -> None:
     """Where 200 MB would evict nothing, the lowest threshold is proposed."""
-    warning = size_warning(taking(150 * MB), "opencode")
+    warning = size_warning(taking(150 * MB), "opencode", inline_chars=0)
 
     assert warning is not None
     assert warning.text.endswith("(over 100 MB): ocblob retain --max-size 100MB evicts old sessions")
@@ -216,6 +224,17 @@ def test_a_pass_that_is_done_does_not_warn(cli: Cli, large: Path) -> None:
     assert (0, False) == (done.code, "Warning" in done.err)
 
 
+def test_sessions_go_when_nothing_else_is_left(cli: Cli, tmp_path: Path) -> None:
+    """An offload that took everything names retention; one of a single session does not know."""
+    small = make_opencode(tmp_path / "copy" / "app.db", sessions=60, parts=5, size=3_000)
+
+    part, whole = (cli.run("offload", "--db", small, *more) for more in (["--session", "ses_0"], []))
+
+    assert "tells what would help" in part.err
+    assert "retain" not in part.err
+    assert whole.err.endswith("ocblob retain --max-size 1MB evicts old sessions\n")
+
+
 def test_a_database_of_no_known_host_is_told_as_one(cli: Cli, tmp_path: Path) -> None:
     """Without a host it is a database, and no sessions are named."""
     (tmp_path / "generic").mkdir()
@@ -224,7 +243,7 @@ def test_a_database_of_no_known_host_is_told_as_one(cli: Cli, tmp_path: Path) ->
     done = cli.run("vacuum", "--db", db)
 
     assert 0 == done.code
-    assert "Warning: database is 2.7 MB (over 1.0 MB)\n" in done.err
+    assert "Warning: database is 2.7 MB (over 1.0 MB): ocblob status tells what would help\n" in done.err
 
 
 def test_the_hosts_own_database_asks_for_the_plugin(cli: Cli, tmp_path: Path) -> None:

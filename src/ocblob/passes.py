@@ -211,7 +211,9 @@ def offload_pass(  # noqa: PLR0913
             moved = _offload_prompts(store, min_chars) if prompts else None
     space = vacuum_after(path, vacuum, say=say)
     after = sizes(path)
-    large = look(path, host=at.profile.name, found=after)
+    whole = report.complete and not (tables or chosen.sessions or chosen.updated_before_ms or chosen.keep_newest)
+    # Who has taken everything knows that nothing is left to offload.
+    large = look(path, host=at.profile.name, found=after, inline_chars=0 if whole else None)
     return OffloadPass(report, before, after, store.url, created, space.report, space.skipped, moved, large)
 
 

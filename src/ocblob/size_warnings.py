@@ -46,7 +46,7 @@ def look(
     """The warning for a database as it is now; None if it is small enough.
 
     What the caller knows already is not looked up again. `inline_chars` is the base64 that an offload would move out;
-    None if nobody has counted it, and then offload is not named.
+    None if nobody has counted it: then neither an offload nor an eviction is named.
     """
     found = found or sizes(path)
     thresholds = _thresholds()
@@ -79,7 +79,10 @@ def size_warning(
     if given_back >= _WORTH_BYTES:
         helps.append(f"ocblob vacuum gives {format_size(given_back)} back")
     kept = RETAIN_BYTES if found.live - inline > RETAIN_BYTES else min(thresholds)
-    if host == "opencode" and found.live - inline >= kept:
+    if inline_chars is None and found.live >= min(thresholds):
+        # Nobody is told to give sessions away where moving attachments out may do.
+        helps.append("ocblob status tells what would help")
+    elif host == "opencode" and found.live - inline >= kept:
         helps.append(f"ocblob retain --max-size {kept / 1e6:.0f}MB evicts old sessions")
     return SizeWarning(f"{text}: {'; '.join(helps)}" if helps else text, max(crossed))
 

@@ -67,6 +67,7 @@ def _mend_beside(path: Path) -> bool:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove new files; only for who keeps every other vacuum out meanwhile."""
+    """Remove new files; only for who keeps every other vacuum out meanwhile. One that cannot go is in nobody's way."""
     for leftover in leftovers(path):
-        leftover.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            leftover.unlink()
