@@ -6,7 +6,7 @@ It covers every column's name, type and bytes, in the order that the rows lie in
 from collections.abc import Sequence
 
 from ocblob.cells import OwnedTable, SessionTree
-from ocblob.databases.session_rows import Content, Row, Snapshot, Value
+from ocblob.databases.session_rows import SMALL_BYTES, Content, Row, Snapshot
 from ocblob.digest import Hasher
 
 
@@ -18,31 +18,31 @@ class SessionHasher:
 
     def table(self, table: str, columns: Sequence[str]) -> None:
         """The rows that follow are of this table."""
-        self._part(b"table", table.encode())
+        self._hasher.update(_part(b"table", table.encode()))
         for column in columns:
-            self._part(b"column", column.encode())
+            self._hasher.update(_part(b"column", column.encode()))
 
     def row(self, row: Row) -> None:
         """One row. Reads its contents, in pieces."""
-        self._part(b"row", b"")
+        # Many small updates cost more than the hash itself.
+        parts = [_part(b"row", b"")]
         for value in row.values:
-            self._value(value)
+            if not isinstance(value, Content):
+                parts.append(_part(type(value).__name__.encode(), repr(value).encode()))
+                continue
+            parts.append(f"{value.kind} {value.size}\n".encode())
+            if value.size <= SMALL_BYTES:
+                parts.extend(value.chunks())
+                continue
+            self._hasher.update(b"".join(parts))
+            parts.clear()
+            for chunk in value.chunks():
+                self._hasher.update(chunk)
+        self._hasher.update(b"".join(parts))
 
     def hexdigest(self) -> str:
         """64 hex digits."""
         return self._hasher.hexdigest()
-
-    def _value(self, value: Value) -> None:
-        if isinstance(value, Content):
-            self._hasher.update(f"{value.kind} {value.size}\n".encode())
-            for chunk in value.chunks():
-                self._hasher.update(chunk)
-        else:
-            self._part(type(value).__name__.encode(), repr(value).encode())
-
-    def _part(self, kind: bytes, data: bytes) -> None:
-        # With its length, so that no two sequences of parts have the same bytes.
-        self._hasher.update(b"%s %d\n%s" % (kind, len(data), data))
 
 
 def session_digest(snapshot: Snapshot, tree: SessionTree, session: str) -> str:
@@ -61,3 +61,8 @@ def hash_table(hasher: SessionHasher, snapshot: Snapshot, owned: OwnedTable, ses
             hasher.table(owned.table, snapshot.shape(owned.table).columns)
             begun = True
         hasher.row(row)
+
+
+def _part(kind: bytes, data: bytes) -> bytes:
+    # With its length, so that no two sequences of parts have the same bytes.
+    return b"%s %d\n%s" % (kind, len(data), data)

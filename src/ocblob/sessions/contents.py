@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, Literal, Protocol
 
 from ocblob import base64stream
 from ocblob.databases.session_rows import CONTENT_READ_BYTES, Content
-from ocblob.errors import ArchiveError, BlobMissingError
+from ocblob.errors import ArchiveError, BlobCorruptError, BlobMissingError
 from ocblob.sessions.values import BlobText, ContentHead, Piece
 
 MEMORY_BYTES: Final = 1024 * 1024
@@ -81,7 +81,7 @@ class RowContents:
     def _chunks(self, parts: list[tuple[int, int] | BlobText]) -> Iterator[bytes]:
         for part in parts:
             if isinstance(part, BlobText):
-                yield from base64stream.encode(self._blobs.chunks(part.digest))
+                yield from base64stream.encode(_sized(self._blobs.chunks(part.digest), part))
                 continue
             at, left = part
             while left and self._spool is not None:
@@ -106,6 +106,16 @@ class RowContents:
             raise ArchiveError(f"no room to read the archive: {error.strerror or error}") from error
         self._held += len(data)
         return at
+
+
+def _sized(chunks: Iterator[bytes], part: BlobText) -> Iterator[bytes]:
+    """Nobody who reads a row gets more of a blob than the row says."""
+    left = part.size
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise BlobCorruptError(f"blob {part.digest} is larger than a row says", digest=part.digest)
+        yield chunk
 
 
 def scratch_file(directory: Path | None) -> BinaryIO:

@@ -225,7 +225,7 @@ class Elements:
 
     def _json(self, text: bytes) -> object:
         try:
-            value: object = json.loads(text)
+            value: object = json.loads(text.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise self._lines.refused("no JSON, or not of the form that belongs here") from error
         return value

@@ -53,7 +53,7 @@ def pack_rows(
 
 
 def _pack_row(sink: TextSink, scanned_row: ScannedRow) -> None:
-    values = [packed_value(scanned_row.row.rowid)]
+    values: list[object] = [packed_value(scanned_row.row.rowid)]
     behind: list[tuple[Content, tuple[Span, ...]]] = []
     room = LINE_VALUES_BYTES
     for value, spans in zip(scanned_row.row.values, scanned_row.spans, strict=True):
@@ -66,8 +66,8 @@ def _pack_row(sink: TextSink, scanned_row: ScannedRow) -> None:
             behind.append((value, spans))
         else:
             room -= value.size
-            values.append(dumped(text))
-    line = b"[" + b",".join(values) + b"]"
+            values.append(text)
+    line = dumped(values)
     if not behind:
         sink.write(line)
         return

@@ -19,6 +19,8 @@ from ocblob.digest import is_digest
 PIECE_BYTES: Final = 64 * 1024
 """Of text, or of bytes before they are base64."""
 UTF8_BYTES_MAX: Final = 4
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes one for each call."""
 Plain = int | float | str | None
 
 
@@ -57,21 +59,21 @@ Piece = bytes | BlobText
 def dumped(value: object) -> bytes:
     """One value as JSON, in UTF-8 and on one line."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        return _encode(value).encode("utf-8")
     except UnicodeEncodeError:  # a half of a surrogate pair has no UTF-8, but JSON has a way to write it
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def packed_value(value: Plain) -> bytes:
-    """A value in a row's line. Integers and reals come back as they were."""
+def packed_value(value: Plain) -> object:
+    """What stands in a row's line for a value. Integers and reals come back as they were."""
     if isinstance(value, float) and not math.isfinite(value):
-        return dumped({"real": repr(value)})
-    return dumped(value)
+        return {"real": repr(value)}
+    return value
 
 
-def packed_reference(index: int) -> bytes:
+def packed_reference(index: int) -> object:
     """What stands in a row's line for a content."""
-    return dumped({"content": index})
+    return {"content": index}
 
 
 def unpacked_value(value: object) -> Plain | ContentIndex:

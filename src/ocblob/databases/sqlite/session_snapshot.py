@@ -6,9 +6,9 @@ A statement ends before its row is handed out, so nothing is open while the cont
 import contextlib
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import apsw
 
@@ -25,7 +25,7 @@ SLICE_BYTES: Final = 16 * 1024 * 1024
 IDS_PAGE: Final = 500
 """Ids in one statement."""
 
-Kind = Literal["text", "blob"]
+_IN_BYTES: Final = ("text", "blob")
 Address = tuple[str, tuple[object, ...]]
 """The condition that one row fulfils, and its bindings."""
 
@@ -51,6 +51,7 @@ class SQLiteSnapshot:
         self.path = path
         self._db = db
         self.tables = Tables(path, db)
+        self._statements: dict[tuple[str, str], str] = {}
 
     def shape(self, table: str) -> TableShape:
         """See `Snapshot`."""
@@ -123,18 +124,26 @@ class SQLiteSnapshot:
     def row(self, table: Table, address: Address) -> Row | None:
         """One row without its large contents."""
         condition, bindings = address
-        columns = table.shape.columns
-        values = ", ".join(f"typeof({quote(name)}), {_value(quote(name))}" for name in columns)
-        sql = f"SELECT {table.rowid or 'NULL'}, {values} FROM {table.sql} WHERE {condition} LIMIT 1"
-        for rowid, *cells in self.select(sql, bindings):
-            return Row(
-                rowid,
-                tuple(
-                    self._content(table, name, address, kind, cell) if kind in {"text", "blob"} else cell
-                    for name, kind, cell in zip(columns, cells[::2], cells[1::2], strict=True)
-                ),
-            )
+        for rowid, *cells in self.select(self._statement(table, condition), bindings):
+            values = list[Value]()
+            for name, kind, cell in zip(table.shape.columns, cells[::2], cells[1::2], strict=True):
+                if kind not in _IN_BYTES:
+                    values.append(cell)
+                elif isinstance(cell, bytes):
+                    values.append(Content(kind, len(cell), partial(iter, (cell,))))
+                else:
+                    values.append(Content(kind, cell, partial(self._chunks, table, name, address, cell)))
+            return Row(rowid, tuple(values))
         return None
+
+    def _statement(self, table: Table, condition: str) -> str:
+        # Made once: there may be a million rows.
+        sql = self._statements.get((table.sql, condition))
+        if sql is None:
+            values = ", ".join(f"typeof({quote(name)}), {_value(quote(name))}" for name in table.shape.columns)
+            sql = f"SELECT {table.rowid or 'NULL'}, {values} FROM {table.sql} WHERE {condition} LIMIT 1"
+            self._statements[table.sql, condition] = sql
+        return sql
 
     def select(self, sql: str, bindings: Bindings = ()) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
@@ -145,11 +154,6 @@ class SQLiteSnapshot:
         """The rows of a large answer, one by one; finish it before anything else is asked."""
         with translated(self.path):
             yield from self._db.execute(sql, bindings)
-
-    def _content(self, table: Table, column: str, address: Address, kind: Kind, cell: bytes | int) -> Content:
-        if isinstance(cell, bytes):
-            return Content(kind, len(cell), partial(iter, (cell,)))
-        return Content(kind, cell, partial(self._chunks, table, column, address, cell))
 
     def _chunks(self, table: Table, column: str, address: Address, size: int) -> Iterator[bytes]:
         blob = self._blob(table, column, address)
@@ -200,6 +204,12 @@ def placeholder(value: Value) -> str:
 def held(value: Value) -> int | float | bytes | None:
     """A value as it is bound, in memory."""
     return b"".join(value.chunks()) if isinstance(value, Content) else value
+
+
+@lru_cache(maxsize=256)
+def _values(columns: tuple[str, ...]) -> str:
+    """What is selected of a row: the type and the value of each column. As long as a row, and the same for all."""
+    return ", ".join(f"typeof({quote(name)}), {_value(quote(name))}" for name in columns)
 
 
 def _place(kind: str) -> str:
