@@ -6,7 +6,7 @@ A statement ends before its row is handed out, so nothing is open while the cont
 import contextlib
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -204,12 +204,6 @@ def placeholder(value: Value) -> str:
 def held(value: Value) -> int | float | bytes | None:
     """A value as it is bound, in memory."""
     return b"".join(value.chunks()) if isinstance(value, Content) else value
-
-
-@lru_cache(maxsize=256)
-def _values(columns: tuple[str, ...]) -> str:
-    """What is selected of a row: the type and the value of each column. As long as a row, and the same for all."""
-    return ", ".join(f"typeof({quote(name)}), {_value(quote(name))}" for name in columns)
 
 
 def _place(kind: str) -> str:
