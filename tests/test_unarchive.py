@@ -148,6 +148,18 @@ def test_odd_cells_come_back(tmp_path: Path) -> None:
     assert report.complete
 
 
+def test_a_database_without_a_wal_takes_them(path: Path, file: Path) -> None:
+    """There nobody can commit while we read, so we read only when nothing waits to be committed."""
+    before = rows(path)
+    delete(path)
+    change(path, "DELETE FROM project", "PRAGMA journal_mode=delete")
+
+    report = unarchive(path, file)
+
+    assert before == rows(path)
+    assert report.complete
+
+
 def test_an_empty_database_takes_them(path: Path, file: Path, tmp_path: Path) -> None:
     """A database that has never had them gets the row of their project too."""
     other = make_talks(tmp_path / "other.db", [])

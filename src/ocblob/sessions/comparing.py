@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from ocblob.cells import OwnedTable, SessionTree
 from ocblob.databases.session_rows import Content, Row, Snapshot, Value
 from ocblob.digest import Hasher
-from ocblob.rows import SessionHasher
 from ocblob.sessions.elements import ArchivedTable
-from ocblob.sessions.fitting import Fit, Fits
+from ocblob.sessions.fitting import Fit, Fits, row_digest
 
 Needed = Callable[[Row], None]
 """Told of every row that would go in."""
@@ -53,8 +52,15 @@ class Finding:
 class Comparison:
     """Fed with a session's rows in the archive's order. With `whole` every one of them may have to go in."""
 
-    def __init__(
-        self, snapshot: Snapshot, tree: SessionTree, session: str, *, whole: bool, needed: Needed = lambda _: None
+    def __init__(  # noqa: PLR0913
+        self,
+        snapshot: Snapshot,
+        tree: SessionTree,
+        session: str,
+        *,
+        fits: Fits,
+        whole: bool,
+        needed: Needed = lambda _: None,
     ) -> None:
         self.finding = Finding()
         self._snapshot = snapshot
@@ -62,7 +68,7 @@ class Comparison:
         self._session = session
         self._whole = whole
         self._needed = needed
-        self._fits = Fits(snapshot.shape)
+        self._fits = fits
         self._here = {owned.table: _count(snapshot, owned, session) for owned in tree.owned}
         self._keyless: dict[str, Counter[bytes]] = {}
 
@@ -125,13 +131,6 @@ class Comparison:
 def same_row(one: Row, other: Row) -> bool:
     """Whether two rows have the same values, types included; where they lie does not count."""
     return all(map(_same, one.values, other.values))
-
-
-def row_digest(row: Row) -> bytes:
-    """16 bytes that tell rows of one table apart."""
-    hasher = SessionHasher()
-    hasher.row(row)
-    return bytes.fromhex(hasher.hexdigest())[:16]
 
 
 def _same(one: Value, other: Value) -> bool:

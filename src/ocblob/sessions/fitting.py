@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ocblob.databases.session_rows import Content, Row, TableShape, Value
 from ocblob.errors import DatabaseUnsupportedError
+from ocblob.rows import SessionHasher
 from ocblob.sessions.elements import ArchivedTable
 
 NAME_BYTES = 200
@@ -45,6 +46,10 @@ class Fit:
     def key_of(self, row: Row) -> tuple[Value, ...]:
         """What an archived row is found by."""
         return tuple(row.values[place] for place in self.key)
+
+    def key_digest(self, row: Row) -> bytes:
+        """16 bytes that tell the key of an archived row from others."""
+        return row_digest(Row(None, self.key_of(row)))
 
     def obstacle(self, row: Row) -> str:
         """Why an archived row cannot go in as it was; empty if it can."""
@@ -95,6 +100,13 @@ class Fits:
             except DatabaseUnsupportedError:
                 self._known[known] = None
         return self._known[known]
+
+
+def row_digest(row: Row) -> bytes:
+    """16 bytes that tell rows of one table apart. Reads their contents."""
+    hasher = SessionHasher()
+    hasher.row(row)
+    return bytes.fromhex(hasher.hexdigest())[:16]
 
 
 def _shown(value: Value) -> str:

@@ -11,6 +11,7 @@ from ocblob.databases.session_rows import Row, SessionDatabase
 from ocblob.errors import BackendError, BlobError, DatabaseUnsupportedError, UsageError
 from ocblob.rows import SessionHasher
 from ocblob.sessions.comparing import Comparison, Finding
+from ocblob.sessions.fitting import Fits
 from ocblob.sessions.reader import (
     Archive,
     ArchivedSession,
@@ -18,6 +19,7 @@ from ocblob.sessions.reader import (
     ArchivedTotals,
     BlobSource,
 )
+from ocblob.sessions.recent import RecentSnapshot
 
 LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
 """A cell of this size holds the write lock for longer than a live host should wait."""
@@ -118,18 +120,19 @@ def plan_unarchive(  # noqa: PLR0913
     """
     totals = {session.id: each for session, each in headers}
     plans = []
-    for session, rows in archive.sessions(sessions, blobs=blobs, directory=directory) if sessions else ():
-        try:
-            with database.snapshot() as snapshot:
-                comparison = Comparison(snapshot, tree, session.id, whole=choice.replace, needed=needed)
+    with RecentSnapshot(database) as recent:
+        fits = Fits(lambda table: recent.still().shape(table))
+        for session, rows in archive.sessions(sessions, blobs=blobs, directory=directory) if sessions else ():
+            try:
+                comparison = Comparison(recent.now(), tree, session.id, fits=fits, whole=choice.replace, needed=needed)
                 digest = ArchivedDigest()
                 for table, row in rows:
                     digest.row(table, row)
                     comparison.row(table, row)
                 plans.append(_plan(session, totals[session.id], digest, comparison.finish(), choice))
-        except (BlobError, BackendError, DatabaseUnsupportedError) as error:
-            plans.append(_refusal(session, str(error)))
-        progress(totals[session.id].size)
+            except (BlobError, BackendError, DatabaseUnsupportedError) as error:
+                plans.append(_refusal(session, str(error)))
+            progress(totals[session.id].size)
     return tuple(plans)
 
 
