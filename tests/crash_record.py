@@ -142,8 +142,9 @@ class _Recorder:
             self.operations.append(Mark(call.begun, call.done, place[1].removeprefix(ACKNOWLEDGED)))
         if call.result < 0:
             return
-        if place is None:
-            self._fds[call.result] = call.texts()[0]
+        if place is None or "O_TMPFILE" in call.arguments:
+            # Elsewhere, or a file without a name: no power cut leaves it.
+            self._fds[call.result] = call.texts()[0] if place is None else b"/nowhere"
             return
         directory, name = place
         inode = self.tree.directories[directory].get(name) if name else ROOT

@@ -18,6 +18,17 @@ from unittest import mock
 import apsw
 
 from crash_record import Work, acknowledge
+from crash_sessions import (
+    archive,
+    archive_refs,
+    retain,
+    retain_in_pieces,
+    sessions_and_store,
+    sessions_in_an_archive,
+    sessions_trouble,
+    unarchive,
+    whole_sessions,
+)
 from crash_states import State
 from ocblob import BlobStore, Resolver, find_refs, replacing
 from ocblob.cells import Column, Scope
@@ -66,6 +77,8 @@ class Scene:
     """In the recorded child."""
     trouble: Callable[[Path, State, Rows], list[str]]
     """In this process, on a disk as a power cut left it: what is wrong. Gets the rows of the beginning."""
+    whole: Callable[[Path], Rows] | None = None
+    """How the rows of the beginning are taken; None: those of all tables, with every ref resolved."""
 
 
 # --- what the scenes do; each runs in a child, and `acknowledge` says what somebody was told
@@ -423,8 +436,10 @@ def read_rows(path: Path, found: list[str]) -> Rows:
         return {name: db.execute(f'SELECT * FROM "{name}" ORDER BY 1').fetchall() for name in names}
 
 
-def original_rows(root: Path) -> Rows:
-    """The rows as they were before any offload; empty if there is no database."""
+def original_rows(scene: Scene, root: Path) -> Rows:
+    """The rows as they were at the beginning; before any offload, unless the scene says otherwise."""
+    if scene.whole is not None:
+        return scene.whole(root)
     path = root / "opencode.db"
     if not path.exists():
         return {}
@@ -453,6 +468,11 @@ SCENES: Final = (
     Scene("evict to a copy", unread_for_days, copy_and_evict, copied_trouble),
     Scene("prompts out and back", prompts_and_store, move_prompts, prompts_trouble),
     Scene("vacuum by swap", with_free_pages, vacuum, vacuum_trouble),
+    Scene("archive", sessions_and_store, archive, sessions_trouble, whole_sessions),
+    Scene("archive with refs", sessions_and_store, archive_refs, sessions_trouble, whole_sessions),
+    Scene("archive, retain, vacuum", sessions_and_store, retain, sessions_trouble, whole_sessions),
+    Scene("retain in pieces", sessions_and_store, retain_in_pieces, sessions_trouble, whole_sessions),
+    Scene("unarchive", sessions_in_an_archive, unarchive, sessions_trouble, whole_sessions),
 )
 
 
