@@ -32,6 +32,15 @@ class _Run:
     placed: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """How rows of one kind go in: the same columns, types and manner."""
+
+    sql: str
+    doubtful: tuple[int, ...]
+    """Columns in which SQLite would rather have another type; the statement answers with the types it stored."""
+
+
 class RowWriter:
     """Works inside a transaction of the writer's."""
 
@@ -40,84 +49,100 @@ class RowWriter:
         self._tables = Tables(writer.path, writer.db)
         self._schema = Schema(writer)
         self._runs: dict[str, _Run] = {}
+        self._statements: dict[tuple[object, ...], _Statement] = {}
 
     def check(self, table: str, columns: Sequence[str]) -> None:
         """Raise `DatabaseError` if there is no such table or column; best before a transaction."""
-        missing = [column for column in columns if column not in self._tables[table].shape.columns]
+        there = self._tables[table].shape.columns
+        missing = [column for column in columns if column not in there]
         if missing:
             raise DatabaseError(f"{table} in {self._writer.path} has no column {', '.join(missing)}")
 
     def put(self, table: str, columns: Sequence[str], row: Row) -> None:
         """Raises `RowError` with the transaction as it was before this row."""
         found = self._tables[table]
-        streamed = [
-            isinstance(value, Content)
+        streamed = frozenset(
+            number
+            for number, value in enumerate(row.values)
+            if isinstance(value, Content)
             and value.size > BOUND_BYTES_MAX
             and found.in_pieces
-            and self._schema.is_streamable(Column(table, name))
-            for name, value in zip(columns, row.values, strict=True)
-        ]
+            and self._schema.is_streamable(Column(table, columns[number]))
+        )
         with translated(self._writer.path):
             try:
-                self._try_both(found, columns, row, streamed)
+                try:
+                    self._insert(found, columns, row, streamed)
+                except (apsw.ConstraintError, apsw.SQLError):
+                    # A zeroed cell may break a CHECK.
+                    if not streamed or not self._writer.db.in_transaction:
+                        raise
+                    self._insert(found, columns, row, frozenset())
             except _ROWS_OWN_TROUBLE as error:
                 if not self._writer.db.in_transaction:
                     raise
                 missing = self._missing_parent(found, columns, row) if "FOREIGN KEY" in str(error) else ""
                 raise RowError(self._says(found, columns, row, missing or str(error))) from error
 
-    def _try_both(self, table: Table, columns: Sequence[str], row: Row, streamed: Sequence[bool]) -> None:
-        try:
-            self._try(table, columns, row, streamed)
-        except (apsw.ConstraintError, apsw.SQLError):
-            # A zeroed cell may break a CHECK.
-            if not any(streamed) or not self._writer.db.in_transaction:
-                raise
-            self._try(table, columns, row, [False] * len(columns))
-
-    def _try(self, table: Table, columns: Sequence[str], row: Row, streamed: Sequence[bool]) -> None:
-        self._writer.rows("SAVEPOINT row")
-        try:
-            self._insert(table, columns, row, streamed)
-        except BaseException:
-            if self._writer.db.in_transaction:
-                self._writer.rows("ROLLBACK TO row")
-                self._writer.rows("RELEASE row")
-            raise
-        self._writer.rows("RELEASE row")
-
-    def _insert(self, table: Table, columns: Sequence[str], row: Row, streamed: Sequence[bool]) -> None:
-        names, places, values = [], [], list[object]()
-        for name, value, in_pieces in zip(columns, row.values, streamed, strict=True):
-            names.append(quote(name))
-            if in_pieces and isinstance(value, Content):
-                places.append("CAST(zeroblob(?) AS TEXT)" if value.kind == "text" else "zeroblob(?)")
-                values.append(value.size)
-            else:
-                places.append(placeholder(value))
-                values.append(self._held(table, columns, row, value))
-        if self._keeps_rowid(table, row):
-            names.append(table.rowid)
-            places.append("?")
-            values.append(row.rowid)
-        # SQLite would rather have other types in some columns; it is told by what it says was stored.
-        doubtful = [
-            (name, value)
-            for name, value in zip(columns, row.values, strict=True)
-            if not _natural(table.affinities[table.shape.columns.index(name)], value)
+    def _insert(self, table: Table, columns: Sequence[str], row: Row, streamed: frozenset[int]) -> None:
+        keeps_rowid = self._keeps_rowid(table, row)
+        statement = self._statement(table, columns, tuple(map(_type, row.values)), streamed, keeps_rowid=keeps_rowid)
+        values = [
+            value.size if number in streamed and isinstance(value, Content) else self._held(table, columns, row, value)
+            for number, value in enumerate(row.values)
         ]
-        returned = "".join(f", typeof({quote(name)})" for name, _ in doubtful)
-        # OR ABORT: a constraint's own ON CONFLICT clause might replace a row that is there.
-        sql = (
-            f"INSERT OR ABORT INTO {table.sql} ({', '.join(names)}) VALUES ({', '.join(places)}) RETURNING 1{returned}"
-        )
-        (kinds,) = list(self._writer.db.execute(sql, values))
-        for (name, value), kind in zip(doubtful, kinds[1:], strict=True):
-            if kind != _type(value):
-                raise RowError(self._says(table, columns, row, f"column {name} holds no {_type(value)}, only {kind}"))
-        self._fill(table, columns, row, streamed)
+        if keeps_rowid:
+            values.append(row.rowid)
+        if not (streamed or statement.doubtful):
+            self._writer.db.execute(statement.sql, values)  # all or nothing by itself
+        else:
+            self._writer.rows("SAVEPOINT row")
+            try:
+                ((_, *kinds),) = list(self._writer.db.execute(statement.sql, values))
+                for number, kind in zip(statement.doubtful, kinds, strict=True):
+                    if kind != (wanted := _type(row.values[number])):
+                        reason = f"column {columns[number]} holds no {wanted}, only {kind}"
+                        raise RowError(self._says(table, columns, row, reason))
+                self._fill(table, columns, row, streamed)
+            except BaseException:
+                if self._writer.db.in_transaction:
+                    self._writer.rows("ROLLBACK TO row")
+                    self._writer.rows("RELEASE row")
+                raise
+            self._writer.rows("RELEASE row")
         if table.rowid and row.rowid is not None:
             self._runs[table.shape.table] = _Run(row.rowid, self._writer.db.last_insert_rowid())
+
+    def _statement(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        kinds: tuple[str, ...],
+        streamed: frozenset[int],
+        *,
+        keeps_rowid: bool,
+    ) -> _Statement:
+        # Made once: there may be a million rows.
+        key = (table.sql, tuple(columns), kinds, streamed, keeps_rowid)
+        made = self._statements.get(key)
+        if made is None:
+            affinities = dict(zip(table.shape.columns, table.affinities, strict=True))
+            doubtful = tuple(
+                number
+                for number, (name, kind) in enumerate(zip(columns, kinds, strict=True))
+                if not _natural(affinities[name], kind)
+            )
+            places = [_place("zeroblob(?)" if number in streamed else "?", kind) for number, kind in enumerate(kinds)]
+            names = [quote(name) for name in columns]
+            if keeps_rowid:
+                names.append(table.rowid)
+                places.append("?")
+            # OR ABORT: a constraint's own ON CONFLICT clause might replace a row that is there.
+            sql = f"INSERT OR ABORT INTO {table.sql} ({', '.join(names)}) VALUES ({', '.join(places)})"
+            if doubtful or streamed:
+                sql += " RETURNING 1" + "".join(f", typeof({names[number]})" for number in doubtful)
+            made = self._statements[key] = _Statement(sql, doubtful)
+        return made
 
     def _keeps_rowid(self, table: Table, row: Row) -> bool:
         """Whether a row goes back to where it lay: not if another lies there, nor if it would come before the last one.
@@ -132,12 +157,12 @@ class RowWriter:
             return False
         return not self._writer.rows(f"SELECT 1 FROM {table.sql} WHERE {table.rowid}=?", (row.rowid,))
 
-    def _fill(self, table: Table, columns: Sequence[str], row: Row, streamed: Sequence[bool]) -> None:
+    def _fill(self, table: Table, columns: Sequence[str], row: Row, streamed: frozenset[int]) -> None:
         rowid = self._writer.db.last_insert_rowid()
-        for name, value, in_pieces in zip(columns, row.values, streamed, strict=True):
-            if not in_pieces or not isinstance(value, Content):
+        for number in sorted(streamed):
+            name, value, written = columns[number], row.values[number], 0
+            if not isinstance(value, Content):
                 continue
-            written = 0
             with self._writer.db.blob_open("main", table.shape.table, name, rowid, True) as blob:
                 for chunk in value.chunks():
                     if written + len(chunk) <= value.size:
@@ -190,9 +215,13 @@ def _type(value: Value) -> str:
     return {int: "integer", float: "real"}.get(type(value), "null")
 
 
-def _natural(affinity: str, value: Value) -> bool:
-    """Whether a column of this affinity is sure to keep the type of a value."""
-    kind = _type(value)
+def _natural(affinity: str, kind: str) -> bool:
+    """Whether a column of this affinity is sure to keep a value of this type."""
     if affinity == "BLOB" or kind in {"null", "blob"}:
         return True
     return kind == {"TEXT": "text", "REAL": "real"}.get(affinity, "integer")
+
+
+def _place(place: str, kind: str) -> str:
+    # Text is bound as bytes: it need not be valid UTF-8.
+    return f"CAST({place} AS TEXT)" if kind == "text" else place
