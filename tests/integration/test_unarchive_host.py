@@ -124,7 +124,7 @@ def test_beside_a_running_server(
 
     with attachments_host.serve() as server:
         before = server.sessions()
-        done = ocblob(attachments_host, "unarchive", str(tmp_path / "all.json.zst"))
+        ocblob(attachments_host, "unarchive", str(tmp_path / "all.json.zst"))
         listed = [entry["id"] for entry in server.sessions()]
         reply = server.prompt(session, "Still there?")
 
