@@ -1,9 +1,11 @@
-"""The main job on a database of 200 MB: offload, look, read one attachment back, restore, compare.
+"""The main job on a database of 200 MB: offload, look, read one attachment back, restore, compare; then sessions.
 
-Everything happens in `./demo`, which is made anew. No OpenCode is needed: the database is generated in
-OpenCode's schema, with attachments that are real PNG, JPEG and PDF files.
+The oldest sessions go into an archive, the space comes back, and then the sessions. Everything happens in `./demo`,
+which is made anew. No OpenCode is needed: the database is generated in OpenCode's schema, with attachments that are
+real PNG, JPEG and PDF files; its times are moved, so that no session is active.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -16,10 +18,14 @@ import apsw
 
 from generate import make_database
 from ocblob import Resolver, find_refs
+from session_scenes import age
 
 DIRECTORY = Path("demo")
+SHOWN_LINES = 6
 DATABASE = DIRECTORY / "opencode.db"
 STORE = DIRECTORY / "store"
+ARCHIVE = DIRECTORY / "oldest.json.zst"
+EVICTED = DIRECTORY / "evicted.log"
 
 
 def main() -> None:
@@ -28,6 +34,7 @@ def main() -> None:
     DIRECTORY.mkdir()
     print(f"# a database of OpenCode's kind, generated: {DATABASE}")
     make_database(DATABASE, "demo", seed=1)
+    age(str(DATABASE))
     before = fingerprint()
 
     ocblob("status")
@@ -38,17 +45,34 @@ def main() -> None:
     ocblob("check", "--read-data")
     ocblob("restore")
 
+    compare(before, "restored")
+
+    ocblob("retain", "--max-size", "100MB", "--dry-run", shown=SHOWN_LINES)
+    ocblob("retain", "--max-size", "100MB", "--archive", str(ARCHIVE), "--vacuum", words=EVICTED)
+    ocblob("unarchive", str(ARCHIVE))
+    compare(before, "unarchived")
+
+
+def ocblob(*arguments: str, shown: int | None = None, words: Path | None = None) -> None:
+    """Run a command as a user would, and show it: so many lines from its start and its end, its words in a file."""
+    into = f" 2> {words}" if words else ""
+    print(f"\n$ ocblob {' '.join(arguments)}{into}", flush=True)
+    environment = {**os.environ, "OCBLOB_DB": str(DATABASE), "OCBLOB_STORE": str(STORE)}
+    with words.open("wb") if words else contextlib.nullcontext() as stderr:
+        command = [sys.executable, "-m", "ocblob", *arguments]
+        stdout = subprocess.PIPE if shown else None
+        done = subprocess.run(command, env=environment, check=True, stdout=stdout, stderr=stderr, text=True)
+    if shown:
+        lines = done.stdout.splitlines()
+        print("\n".join((*lines[:shown], f"  ... {len(lines) - 2 * shown} more lines ...", *lines[-shown:])))
+
+
+def compare(before: str, how: str) -> None:
+    """End with an error unless everything is what it was."""
     after = fingerprint()
     if before != after:
-        sys.exit(f"the restored tables differ: {before} is now {after}")
+        sys.exit(f"the {how} tables differ: {before} is now {after}")
     print(f"\n# every value of part and event has the type and the bytes it had: sha256 {after[:16]}...")
-
-
-def ocblob(*arguments: str) -> None:
-    """Run a command as a user would, and show it."""
-    print(f"\n$ ocblob {' '.join(arguments)}", flush=True)
-    environment = {**os.environ, "OCBLOB_DB": str(DATABASE), "OCBLOB_STORE": str(STORE)}
-    subprocess.run([sys.executable, "-m", "ocblob", *arguments], env=environment, check=True)
 
 
 def read_one() -> None:

@@ -35,7 +35,7 @@ SESSION = (
 )
 
 
-def age(path: str, _: int) -> None:
+def age(path: str, _: int = 0) -> None:
     """Move all times, so that the last session was used three weeks ago."""
     db = apsw.Connection(path)
     last = int(str(db.execute("SELECT max(time_updated) FROM session").get))
