@@ -28,6 +28,7 @@ bench: $(VENV)/installed  ## the figures of the README
 	$(BIN)/python benchmarks/bench_scale.py
 	$(BIN)/python benchmarks/bench_marks.py
 	$(BIN)/python benchmarks/bench_opencode.py
+	$(BIN)/python benchmarks/bench_sessions.py
 
 clean:
 	rm -rf $(VENV) .cache .coverage* demo build dist
