@@ -146,8 +146,12 @@ class SessionDatabase(Protocol):
         `unchanged` is asked about the state that is deleted: inside the transaction, or, for what takes too long to
         look at under the lock, just before it, and then only an equal state is deleted. A session that is referred
         to by one that stays (a parent of it) is no obstacle: that is the caller's business. Raises
-        `DatabaseLockedError` with nothing deleted, or with some transactions done and told by a later call.
+        `DatabaseLockedError` with nothing deleted, or with some transactions done and told by a later call. A power
+        cut may bring back what went last: `flush` ends that.
         """
+
+    def flush(self) -> None:
+        """What was deleted stays so after a power cut when this returns. Holds no lock meanwhile."""
 
     def inserter(self) -> AbstractContextManager[Inserter]:
         """Rows go in until the end of the block; all are durable then."""

@@ -137,6 +137,10 @@ def apply_retain(  # noqa: PLR0913
                 break
             if report.results[-1].fate is Fate.EVICTED:
                 told(eviction.tree, sealed.archive)
+        try:
+            database.flush()
+        except DatabaseError as error:
+            report.tell(f"after a power cut, what went last may be back: {error}")
     report.elapsed_s = time.monotonic() - begun
     return report
 

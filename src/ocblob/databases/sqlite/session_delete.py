@@ -17,8 +17,8 @@ from ocblob.databases.sqlite.session_tables import ForeignKey, decoded
 from ocblob.databases.sqlite.session_writing import SessionWriter
 from ocblob.errors import DatabaseError, DatabaseUnsupportedError
 
-WHOLE_ROWS_MAX: Final = 4_000
-WHOLE_BYTES_MAX: Final = 64 * 1024 * 1024
+WHOLE_ROWS_MAX: Final = 2_000
+WHOLE_BYTES_MAX: Final = 32 * 1024 * 1024
 """Rows, and bytes of their content, up to which a tree is deleted, and looked at again, in one transaction."""
 TRIES: Final = 3
 """Without a WAL a large tree is looked at again outside of the lock, so often, because somebody wrote meanwhile."""
@@ -31,7 +31,6 @@ def delete_sessions(
     writer: SessionWriter, tree: SessionTree, sessions: Sequence[str], *, unchanged: Unchanged
 ) -> DeleteResult:
     """See `SessionDatabase`."""
-    result = CHANGED
     for _ in range(TRIES):
         version = writer.version()
         with snapshot(writer.path) as state:
@@ -40,15 +39,12 @@ def delete_sessions(
                 return CHANGED
             whole = _is_small(state, tree, sessions)
             if writer.wal and not whole:
-                result = PieceDeletion(writer, tree, sessions, state=state, version=version).run()
-                break
+                return PieceDeletion(writer, tree, sessions, state=state, version=version).run()
         # Without a WAL no transaction ends while a state is held, so it is let go before one begins.
         found = _delete_whole(writer, tree, sessions, unchanged if whole else None, version)
         if found is not None:
-            result = found
-            break
-    writer.make_durable()
-    return result
+            return found
+    return CHANGED
 
 
 def _delete_whole(
