@@ -29,8 +29,6 @@ MB = 1_000_000
 MIB = 1 << 20
 OCBLOB = (PYTHON, "-m", "ocblob")
 WATCH_S = 0.002
-LIMIT = "100MB"
-"""What the retention of the large database leaves."""
 RSS_BAR, PLAN_BAR_S, SIZE_BAR = 100 * MIB, 2.0, 1.1
 
 VACUUM_INTO = "import apsw, sys; apsw.Connection(sys.argv[1]).execute('VACUUM INTO ?', (sys.argv[2],))"
@@ -162,14 +160,14 @@ def tools(line: str) -> list[str]:
     return [name for name in ("sqlite3", "zstd") if name in line]
 
 
-def bench_round_trip(sessions: Sessions) -> dict[str, Any]:
-    """Archive, drop, give back the space, put back: every table is equal to a copy made before."""
+def bench_round_trip(sessions: Sessions, limit: str) -> dict[str, Any]:
+    """Archive and drop, give the space back, put back: every table is equal to a copy made before."""
     source = sessions.aged()
     path = sessions.fresh(source)
     before = sessions.look("fingerprint", path)
     out = path.parents[1] / "out"
-    print(f"\nround trip of a database of {source.stat().st_size / MB:.0f} MB, down to {LIMIT}")
-    retained = sessions.ocblob(path, "retain", "--max-size", LIMIT, "--archive", str(out))
+    print(f"\nround trip of a database of {source.stat().st_size / MB:.0f} MB, down to {limit}")
+    retained = sessions.ocblob(path, "retain", "--max-size", limit, "--archive", str(out))
     told("retain, with its archive", retained)
     (archive,) = out.iterdir()
     between = bytes_in(path.parent)
@@ -196,14 +194,14 @@ def bench_round_trip(sessions: Sessions) -> dict[str, Any]:
             "live": live, "after": after, "before": between, "most": watch.most, "announced": room}  # fmt: skip
 
 
-def bench_one_pass(sessions: Sessions) -> dict[str, Any]:
+def bench_one_pass(sessions: Sessions, limit: str) -> dict[str, Any]:
     """`retain --vacuum` as one command."""
     path = sessions.fresh(sessions.aged())
     before = bytes_in(path.parent)
     with watched(path.parent) as watch:
-        done = sessions.ocblob(path, "retain", "--max-size", LIMIT, "--vacuum")
+        done = sessions.ocblob(path, "retain", "--max-size", limit, "--vacuum")
     live, after = int(sessions.look("live", path)), bytes_in(path.parent)
-    told(f"retain --max-size {LIMIT} --vacuum", done)
+    told(f"retain --max-size {limit} --vacuum", done)
     print(f"  {before / MB:.1f} MB -> {after / MB:.1f} MB on disk, {live / MB:.1f} MB live,"
           f" at most {watch.most / MB:.1f} MB meanwhile")  # fmt: skip
     bar(f"{after / live:.3f} of the live bytes", met=after <= SIZE_BAR * live, wanted=f"{SIZE_BAR}")
@@ -262,6 +260,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dir", type=Path, help="keeps databases between runs (default: a temporary directory)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--profile", default="seed", help="the generated database (default: seed)")
+    parser.add_argument("--limit", default="100MB", metavar="SIZE", help="what a retention leaves (default: 100MB)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=10_000, help="of the plan (default: 10000)")
     parser.add_argument("--large", type=int, default=2000, metavar="MB", help="the large session (default: 2000)")
@@ -273,8 +272,8 @@ def main(argv: list[str] | None = None) -> int:
         sessions = Sessions(Bench(directory, options.profile, options.rounds, (), child_env(directory)))
         sections: dict[str, Callable[[], dict[str, Any]]] = {
             "archive": lambda: bench_archive(sessions, options.rounds),
-            "trip": lambda: bench_round_trip(sessions),
-            "pass": lambda: bench_one_pass(sessions),
+            "trip": lambda: bench_round_trip(sessions, options.limit),
+            "pass": lambda: bench_one_pass(sessions, options.limit),
             "plan": lambda: bench_plan(sessions, options.sessions),
             "large": lambda: bench_large(sessions, options.large * MB),
         }
