@@ -41,6 +41,8 @@ class _Object:
     content: Content
     spans: tuple[Span, ...]
     """Its payloads and refs."""
+    start: int
+    """Where its first bracket is."""
     end: int
     """Where its last bracket is."""
     empty: bool
@@ -119,6 +121,7 @@ class Shown:
     def _filled(self, shown: _Object) -> Iterator[bytes]:
         """The text of an object up to its last bracket: a blob where it comes first, else a ref."""
         cut = Cut(shown.content.chunks())
+        cut.skip(shown.start)
         for span in shown.spans:
             yield from cut.take(span.start)
             if isinstance(span, PayloadSpan):
@@ -165,18 +168,20 @@ def _object(content: Content) -> _Object | None:
         inner = text.strip(_SPACE)
         if not inner.startswith(b"{") or not is_json(text):
             return None
-        return _Object(content, spans, text.rindex(b"}"), not inner[1:-1].strip(_SPACE))
+        return _Object(content, spans, text.index(b"{"), text.rindex(b"}"), not inner[1:-1].strip(_SPACE))
     check, cut = JsonObject(), Cut(content.chunks())
-    end = begin = 0
+    first, end, begin = -1, 0, 0
     empty = True
     for start, stop in [*((span.start, span.end) for span in spans), (content.size, content.size)]:
         # What is base64 needs no look.
         for piece in cut.take(start):
             check.feed(piece)
+            if first < 0 and (at := piece.find(b"{")) >= 0:
+                first = begin + at
             if (at := piece.rfind(b"}")) >= 0:
                 end = begin + at
             empty = empty and not piece.strip(_SPACE + b"{}")
             begin += len(piece)
         cut.skip(stop)
         begin = stop
-    return _Object(content, spans, end, empty) if check.close() else None
+    return _Object(content, spans, first, end, empty) if check.close() else None
