@@ -30,6 +30,8 @@ class Finding:
     """The first row that is there and not the same, in words."""
     extra: str = ""
     """The first table with rows that the archive does not have, in words."""
+    whole: bool = True
+    """Whether every archived column is still there."""
     obstacle: str = ""
     """Why a missing row cannot go in, in words."""
     largest: int = 0
@@ -83,6 +85,7 @@ class Comparison:
             self.finding.missing.append(True)
             self._oppose(f"there is no table {table.table} any more, and the archive has rows of it")
             return
+        self.finding.whole = self.finding.whole and lies.whole
         there, same = self._look(lies, row)
         self._here[table.table] -= same
         self.finding.equal += same

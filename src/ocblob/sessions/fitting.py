@@ -35,9 +35,14 @@ class Fit:
         """The table's name."""
         return self.shape.table
 
+    @property
+    def whole(self) -> bool:
+        """Whether all that is archived goes in."""
+        return self.columns == self.archived
+
     def fitted(self, row: Row) -> Row:
         """An archived row as it goes in."""
-        return Row(row.rowid, tuple(row.values[place] for place in self.places))
+        return row if self.whole else Row(row.rowid, tuple(row.values[place] for place in self.places))
 
     def reduced(self, row: Row) -> Row:
         """A row of the database with what an archived one has."""

@@ -63,7 +63,7 @@ class Putter:
     def put(self, plan: SessionPlan, rows: ArchivedRows) -> None:
         """One session. It is reported when its group is durable."""
         self._say(plan)
-        seen = _Seen(plan, hashing=not self._keep)
+        seen = _Seen(plan)
         error = None
         try:
             self._check_room(plan)
@@ -203,23 +203,24 @@ class Putter:
 class _Seen:
     """The rows of one session as they came by, over the columns that the database has."""
 
-    def __init__(self, plan: SessionPlan, *, hashing: bool) -> None:
+    def __init__(self, plan: SessionPlan) -> None:
         self.plan = plan
         self.tables: list[Fit] = []
-        self._hasher = SessionHasher() if hashing else None
+        self._hasher = None if plan.digest else SessionHasher()
 
     def row(self, lies: Fit, row: Row) -> None:
-        """Reads its contents."""
-        if self._hasher is None:
-            return
-        if not self.tables or self.tables[-1] is not lies:
+        """Reads its contents, unless it is known what the session will be."""
+        begun = bool(self.tables) and self.tables[-1] is lies
+        if not begun:
             self.tables.append(lies)
-            self._hasher.table(lies.table, lies.columns)
-        self._hasher.row(row)
+        if self._hasher is not None:
+            if not begun:
+                self._hasher.table(lies.table, lies.columns)
+            self._hasher.row(row)
 
     def hexdigest(self) -> str:
-        """64 hex digits; nothing if nothing was hashed."""
-        return "" if self._hasher is None else self._hasher.hexdigest()
+        """64 hex digits."""
+        return self.plan.digest if self._hasher is None else self._hasher.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

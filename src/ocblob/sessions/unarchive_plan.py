@@ -71,6 +71,8 @@ class SessionPlan:
     largest: int
     """Bytes of the largest content that goes in."""
     largest_name: str
+    digest: str
+    """What the session will be; empty if that is not what was archived, since tables have lost columns."""
 
 
 def chosen(headers: Iterable[Header], sessions: Iterable[str]) -> tuple[str, ...]:
@@ -167,7 +169,18 @@ def _plan(
         return _refusal(session, why)
     missing = b"\1" * len(found.missing) if fate is Fate.REPLACE else bytes(found.missing)
     size, largest = (0, 0) if fate is Fate.THERE else (found.size, found.largest)
-    return SessionPlan(session.id, session.title, fate, "", sum(missing), size, missing, largest, found.largest_name)
+    return SessionPlan(
+        session.id,
+        session.title,
+        fate,
+        "",
+        sum(missing),
+        size,
+        missing,
+        largest,
+        found.largest_name,
+        totals.digest if found.whole else "",
+    )
 
 
 def _decide(found: Finding, choice: Choice) -> tuple[Fate, str]:
@@ -192,4 +205,4 @@ def _decide(found: Finding, choice: Choice) -> tuple[Fate, str]:
 
 
 def _refusal(session: ArchivedSession, why: str) -> SessionPlan:
-    return SessionPlan(session.id, session.title, Fate.REFUSED, why, 0, 0, b"", 0, "")
+    return SessionPlan(session.id, session.title, Fate.REFUSED, why, 0, 0, b"", 0, "", "")
