@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -39,6 +39,8 @@ def vacuum_pass(path: Path, *, method: Method, force: bool, dry_run: bool, say: 
                 f" for about {plan.blocks_s:.0f} s",
                 hint="stop the host, or --force",
             )
+        if not force:
+            plan = replace(plan, patience_s=min(plan.patience_s, HOST_PATIENCE_S))
         say(
             f"warning: another process has the database open; its writes wait for up to {max(plan.blocks_s, 0.1):.1f} s"
         )

@@ -1,5 +1,6 @@
 """Which way a vacuum goes, how much room it takes for a while, and for how long a host would wait."""
 
+import math
 import shutil
 import sys
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class VacuumPlan:
     """How long writers would wait, at the worst."""
     put_off: str = ""
     """Why more than this is left to a quiet moment."""
+    patience_s: float = math.inf
+    """After how long in place it is given up for a host that waits."""
 
 
 def plan_vacuum(path: Path, *, method: Method = "auto") -> VacuumPlan:
@@ -59,7 +62,8 @@ def plan_vacuum(path: Path, *, method: Method = "auto") -> VacuumPlan:
             f"{resolved}: vacuum needs {room / 1e6:.0f} MB of room for a while, the disk has {available / 1e6:.0f} MB"
         )
     blocks = before.live / IN_PLACE_BYTES_PER_S if chosen == "in-place" else 0.0
-    return VacuumPlan(resolved, before, used, chosen, room, blocks, put_off)
+    patience = GENTLE_S if method == "gentle" and _may_wait(before, used=used) else math.inf
+    return VacuumPlan(resolved, before, used, chosen, room, blocks, put_off, patience)
 
 
 def _choose(path: Path, before: FileSizes, method: Method, *, used: bool) -> tuple[Chosen, str]:
@@ -77,15 +81,18 @@ def _choose(path: Path, before: FileSizes, method: Method, *, used: bool) -> tup
         return ("checkpoint" if before.wal or before.file > before.pages * before.page_size else "none"), ""
     if not used and _can_swap(path, before):
         return "swap", ""
-    # Out of WAL mode an idle host cannot be seen: it counts as one that is there.
-    seen = used or before.journal_mode != "wal"
     seconds = before.live / IN_PLACE_BYTES_PER_S
-    if method == "gentle" and seen and seconds > GENTLE_S:
+    if method == "gentle" and _may_wait(before, used=used) and seconds > GENTLE_S:
         return "checkpoint", (
             f"{before.free / 1e6:.0f} MB free inside are left to a quiet moment: VACUUM would block the host for about"
             f" {seconds:.0f} s"
         )
     return "in-place", ""
+
+
+def _may_wait(before: FileSizes, *, used: bool) -> bool:
+    """Whether a host may be there. Out of WAL mode an idle one cannot be seen: it counts as one that is."""
+    return used or before.journal_mode != "wal"
 
 
 def _room(before: FileSizes, chosen: Chosen) -> int:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from ocblob.databases.sqlite.vacuum.in_place import vacuum_in_place
+from ocblob.databases.sqlite.vacuum.in_place import GIVEN_UP, vacuum_in_place
 from ocblob.databases.sqlite.vacuum.leftovers import mend
 from ocblob.databases.sqlite.vacuum.measuring import FileSizes, sizes
 from ocblob.databases.sqlite.vacuum.planning import Chosen, VacuumPlan
@@ -46,10 +46,10 @@ def apply_vacuum(plan: VacuumPlan) -> VacuumReport:
     if plan.method == "swap":
         swap(plan.path)
     elif plan.method != "none":
-        note = vacuum_in_place(plan.path, rebuild=plan.method == "in-place")
+        note = vacuum_in_place(plan.path, rebuild=plan.method == "in-place", patience_s=plan.patience_s)
     after = sizes(plan.path)
     if plan.method != "none" and after.total > plan.before.total and not note:
         note = LARGER
     notes = "; ".join(text for text in (plan.put_off, note) if text)
-    elapsed = time.monotonic() - begun
-    return VacuumReport(plan.method, plan.before, after, elapsed, notes, bool(plan.put_off), plan.room_needed)
+    put_off = bool(plan.put_off) or note == GIVEN_UP
+    return VacuumReport(plan.method, plan.before, after, time.monotonic() - begun, notes, put_off, plan.room_needed)
