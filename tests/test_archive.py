@@ -24,7 +24,7 @@ from ocblob.sessions.sealing import archive_place
 from ocblob.sessions.verification import verify
 from ocblob.store import BlobStore
 from processes import Neighbour, finish, spawn
-from samples import DAY_MS, flip, object_path, objects, opencode_profile, query, refs, tree
+from samples import DAY_MS, flip, object_path, objects, opencode_profile, refs, tree
 from talks import Talk, make_talks, many
 
 TALKS = [Talk("ses_a", 30, size=5000), Talk("ses_b", 20, 10, parent="ses_a", size=5000), Talk("ses_c", 5, v2=True)]
