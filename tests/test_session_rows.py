@@ -374,6 +374,31 @@ def test_lock_of_another_process_is_told(path: Path, monkeypatch: pytest.MonkeyP
         assert {"one"} == facts(database).keys()
 
 
+def test_constraint_that_replaces_rows_replaces_none(path: Path) -> None:
+    """A row that is there stays, whatever the table says about conflicts."""
+    query(path, "CREATE TABLE odd (id TEXT UNIQUE ON CONFLICT REPLACE, value TEXT)")
+    query(path, "INSERT INTO odd VALUES ('a', 'mine')")
+    with SQLiteDatabase(path) as database, pytest.raises(DatabaseError, match=r"odd 7 .*UNIQUE"):
+        put(database, [("odd", ("id", "value"), row("a", "new", rowid=7))])
+    assert [("a", "mine")] == query(path, "SELECT * FROM odd")
+
+
+@pytest.mark.parametrize("size", [10, 5_000_000])
+@pytest.mark.parametrize("came", [9, 11])
+def test_content_of_another_size_is_refused(path: Path, size: int, came: int) -> None:
+    """A source that gives fewer or more bytes than it said leaves no row."""
+    wrong = replace(content(b"x" * (size - 10 + came)), size=size)
+    with SQLiteDatabase(path) as database:
+        fill(database)
+        columns = ("id", "project_id", "title", "time_created", "time_updated")
+        rows = [("session", columns, row("one", "prj", wrong, 1, 1))]
+        with pytest.raises(DatabaseError, match=r"session one .*bytes came"):
+            put(database, rows)
+        with pytest.raises(DatabaseError, match=r"session one .*bytes came"):
+            database.delete_and_insert(TREE, "one", rows)
+        assert {} == facts(database)
+
+
 def rows_of(database: SessionDatabase, session: str) -> list[object]:
     """Every row of a session."""
     return [values for rows in everything(database, session).values() for values in rows]

@@ -29,8 +29,10 @@ def inserter(writer: SessionWriter) -> Iterator["SQLiteInserter"]:
     with contextlib.ExitStack() as files:
         rows = SQLiteInserter(writer, files)
         yield rows
-        rows.finish()
-    writer.make_durable()
+        try:
+            rows.finish()
+        finally:
+            writer.make_durable()
 
 
 class SQLiteInserter:
@@ -90,15 +92,23 @@ class SQLiteInserter:
         if value.size <= BOUND_BYTES_MAX:
             data = held(value)
             return Content(value.kind, value.size, partial(iter, (data,)))
-        try:
-            # Beside the database: the system's temporary directory may be memory.
+        # Beside the database: the system's temporary directory may be memory.
+        with self._disk_errors():
             file = tempfile.TemporaryFile(dir=self._writer.path.parent)  # noqa: SIM115 - it stays until it is put in
-            self._files.enter_context(file)
-            for chunk in value.chunks():
+        self._files.enter_context(file)
+        for chunk in value.chunks():
+            with self._disk_errors():
                 file.write(chunk)
+        with self._disk_errors():
+            file.flush()
+        return Content(value.kind, value.size, partial(_chunks, file))
+
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise DatabaseError(f"{self._writer.path.parent}: {error.strerror}") from error
-        return Content(value.kind, value.size, partial(_chunks, file))
 
 
 def delete_and_insert(

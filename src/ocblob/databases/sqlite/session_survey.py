@@ -34,7 +34,7 @@ def survey(path: Path, tree: SessionTree) -> Iterator[SessionFacts]:
             f" coalesce({shared}, 0) FROM {quote(tree.sessions.table)} WHERE typeof({session}) IN ('text', 'integer')"
         )
     for name, parent, shown, created, is_shared in found:
-        total = totals[name]
+        total = totals.get(name, _Total())
         yield SessionFacts(
             id=decoded(name),
             parent=decoded(parent),
