@@ -238,6 +238,26 @@ def test_an_archive_needs_no_store(host: OpenCode, tmp_path: Path) -> None:
     assert [] == unresolved(host.database, store_of(host))
 
 
+def test_an_archive_opens_on_another_machine(
+    scene: Scene, opencode_binary: Path, host: OpenCode, tmp_path: Path, model: MockModel
+) -> None:
+    """In the database of another OpenCode, with sessions of its own, archived ones are listed, opened and continued."""
+    other = OpenCode(opencode_binary, tmp_path / "other", model, workspace=host.workspace)
+    model.answer("Hello.", "Yes.")
+    own = other.turn("Hello?").session
+    with host.serve() as server:
+        messages = server.messages(scene.ids["files"])
+    ocblob(host, "archive", str(tmp_path / "all.json.zst"))
+
+    ocblob(other, "unarchive", str(tmp_path / "all.json.zst"))
+
+    assert sound(other.database)
+    with other.serve() as server:
+        assert {own, scene.ids["files"], scene.ids["fork"]} <= {entry["id"] for entry in server.sessions()}
+        assert messages == server.messages(scene.ids["files"])
+    assert "Yes." == other.run("Go on?", session=scene.ids["files"])
+
+
 def test_with_the_plugin_a_session_that_came_back_sends_its_attachments(
     scene: Scene, host: OpenCode, tmp_path: Path, model: MockModel
 ) -> None:
