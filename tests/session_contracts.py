@@ -97,7 +97,7 @@ def session_rows(
     return [(table, COLUMNS[table], found) for table, found in rows]
 
 
-def put(database: SessionDatabase, rows: Rows) -> None:
+def put(database: SessionDatabase, rows: Sequence[tuple[str, tuple[str, ...], Row]]) -> None:
     """Put rows in."""
     with database.inserter() as inserter:
         for table, columns, found in rows:
