@@ -464,6 +464,52 @@ def test_a_large_cell_beside_a_live_host_needs_force(
     assert Fate.THERE == refused["ses_1"].fate
 
 
+def test_a_replacement_that_a_host_would_not_wait_for_needs_force(
+    path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one transaction, and a host loses a prompt that waits too long for it."""
+    change(path, "UPDATE session SET title='new' WHERE id='ses_0'")
+    monkeypatch.setattr("ocblob.sessions.unarchive_plan.INSERT_BYTES_PER_S", 1000)
+
+    refused = plan(path, file, choice=Choice(replace=True, large_cells=False))
+
+    assert refused["ses_0"].why.endswith("would block the host for about 6 s; --force does it all the same")
+    assert Fate.REPLACE == plan(path, file, choice=Choice(replace=True))["ses_0"].fate
+
+
+def test_rows_that_somebody_else_put_in_meanwhile_are_no_failure(path: Path, file: Path) -> None:
+    """Two that put the same sessions back at once get in each other's way, and both end well."""
+    before = rows(path)
+    delete(path)
+    archive = Archive(file)
+    headers = list(archive.headers())
+    with SQLiteDatabase(path) as database, archive.extract(None) as blobs:
+        tree, ids = tree_of(path), chosen(headers, ())
+        plans = plan_unarchive(database, tree, archive, headers, sessions=ids, blobs=blobs, choice=Choice())
+        assert unarchive(path, file).complete
+        report = apply_unarchive(database, tree, archive, headers, plans, blobs=blobs)
+
+    assert [] == report.problems
+    assert before == rows(path)
+
+
+def test_put_back_saves_all_that_can_be(path: Path, file: Path) -> None:
+    """A row whose place another one has taken is told; the rows behind it go in."""
+    change(
+        path,
+        "DELETE FROM part WHERE session_id='ses_0'",
+        "DELETE FROM todo WHERE session_id='ses_0'",
+        "CREATE UNIQUE INDEX one_text ON part (session_id) WHERE id LIKE 'prt_ses_0%' OR id='new'",
+        "INSERT INTO part SELECT 'new', message_id, 'ses_0', 1, 1, '{}' FROM part WHERE id='prt_ses_1_1'",
+    )
+    with SQLiteDatabase(path) as database:
+        report = put_back(database, tree_of(path), file, ["ses_0"])
+
+    assert 1 == report.failed
+    assert "UNIQUE constraint failed" in report.problems[0]
+    assert [("ses_0",)] == query(path, "SELECT session_id FROM todo WHERE session_id='ses_0'")
+
+
 def test_put_back_keeps_what_is_new(path: Path, file: Path) -> None:
     """Missing rows go in; rows that are new or changed stay as the database has them."""
     change(

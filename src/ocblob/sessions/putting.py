@@ -17,7 +17,7 @@ from ocblob.rows import SessionHasher
 from ocblob.sessions.elements import Rows as ArchivedRows
 from ocblob.sessions.fitting import Fit, Fits
 from ocblob.sessions.recent import RecentSnapshot
-from ocblob.sessions.unarchive_plan import Fate, SessionPlan
+from ocblob.sessions.unarchive_plan import INSERT_BYTES_PER_S, Fate, SessionPlan
 from ocblob.sessions.unarchive_report import UnarchiveReport
 
 GROUP_ROWS: Final = 1000
@@ -25,8 +25,6 @@ GROUP_BYTES: Final = 4 * 1024 * 1024
 """Sessions up to this together are made durable at once."""
 ANNOUNCED_CELL_BYTES: Final = 32 * 1000 * 1000
 ANNOUNCED_REPLACE_BYTES: Final = 32 * 1000 * 1000
-INSERT_BYTES_PER_S: Final = 50e6
-"""That go in in a second, on the slow side; other writers wait meanwhile if it is one transaction."""
 _Going = tuple[str, Sequence[str], Row]
 
 
@@ -64,7 +62,7 @@ class Putter:
         """One session. It is reported when its group is durable."""
         self._say(plan)
         seen = _Seen(plan)
-        error = None
+        error: Exception | None = None
         try:
             self._check_room(plan)
             going = self._going(seen, self._with_context(rows))
@@ -72,12 +70,10 @@ class Putter:
                 self.finish()
                 self._database.delete_and_insert(self._tree, plan.session, going)
             else:
-                for table, columns, row in going:
-                    self._into().add(table, columns, row)
+                error = self._add(going)
         except DatabaseLockedError:
             raise
         except (DatabaseError, BlobError, BackendError) as raised:
-            # It may be about a row of an earlier session of the group, which was waiting: what is there tells.
             error = raised
         self._group.append(_Put(plan, seen, error))
         rows_held, size = (sum(getattr(each.plan, name) for each in self._group) for name in ("rows", "size"))
@@ -113,19 +109,29 @@ class Putter:
             # What waits is not put in: the next run does it.
             self._open.__exit__(kind, error, trace)
 
+    def _add(self, going: Iterator[_Going]) -> DatabaseError | None:
+        """Rows in. Where rows that are there are kept, one that does not go in beside them stops no other."""
+        first = None
+        for table, columns, row in going:
+            try:
+                self._into().add(table, columns, row)
+            except DatabaseLockedError:
+                raise
+            except DatabaseError as error:
+                if not self._keep:
+                    raise
+                first = first or error
+        return first
+
     def _judge(self, put: "_Put", error: Exception | None) -> None:
         plan = put.plan
-        if error is not None and (self._keep or put.error is not None):
+        if self._keep and error is not None:
             self._report.fail(plan.session, error)
-            return
-        if not self._keep and not self._is_back(put.seen):
-            if error is not None:
-                self._report.fail(plan.session, error)
-                return
-            self._report.unsure.append(plan.session)
-        self._report.fates[plan.session] = plan.fate
-        self._report.rows += plan.rows
-        self._report.size += plan.size
+        elif error is not None or not (self._keep or self._is_back(put.seen)):
+            # The error may be about a row of another session of its group, or somebody else put the same rows in.
+            self._report.unsure[plan.session] = str(error or "it does not read back as it was archived")
+        else:
+            self._report.back(plan)
 
     def _into(self) -> Inserter:
         if self._inserter is None:

@@ -50,14 +50,16 @@ def apply_unarchive(  # noqa: PLR0913
             for session, rows in archive.sessions(tuple(going), blobs=blobs, directory=directory) if going else ():
                 putter.put(going[session.id], rows)
                 progress(going[session.id].size)
-        # Where a rowid was not free, rows lie in another order: each one is looked at then.
-        unsure, report.unsure = tuple(report.unsure), []
+        # Where a rowid was not free, rows lie in another order, and all is well.
+        unsure, report.unsure = report.unsure, {}
         again = plan_unarchive(
-            database, tree, archive, headers, sessions=unsure, blobs=blobs, choice=Choice(), directory=directory
+            database, tree, archive, headers, sessions=tuple(unsure), blobs=blobs, choice=Choice(), directory=directory
         )
         for plan in again:
-            if plan.fate is not Fate.THERE:
-                report.fail(plan.session, f"it does not read back as it was archived: {plan.why or 'rows are missing'}")
+            if plan.fate is Fate.THERE:
+                report.back(going[plan.session])
+            else:
+                report.fail(plan.session, unsure[plan.session])
     except DatabaseLockedError as error:
         report.locked = str(error)
         report.tell(str(error))

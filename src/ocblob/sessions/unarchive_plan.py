@@ -8,7 +8,7 @@ from typing import Final
 
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import Row, SessionDatabase
-from ocblob.errors import BackendError, BlobError, DatabaseUnsupportedError, UsageError
+from ocblob.errors import ArchiveError, BackendError, BlobError, DatabaseUnsupportedError, UsageError
 from ocblob.rows import SessionHasher
 from ocblob.sessions.comparing import Comparison, Finding
 from ocblob.sessions.fitting import Fits
@@ -23,6 +23,10 @@ from ocblob.sessions.recent import RecentSnapshot
 
 LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
 """A cell of this size holds the write lock for longer than a live host should wait."""
+INSERT_BYTES_PER_S: Final = 50e6
+"""That go in in a second, on the slow side; other writers wait meanwhile if it is one transaction."""
+HOST_PATIENCE_S: Final = 3.0
+"""A host that waits longer for the lock may give up (OpenCode: 5 s)."""
 NAMED_MAX: Final = 5
 """Sessions that an error names."""
 Header = tuple[ArchivedSession, ArchivedTotals]
@@ -50,7 +54,7 @@ class Choice:
     keep: bool = False
     """Rows that are there stay as they are, whatever the archive says; only missing ones go in."""
     large_cells: bool = True
-    """Cells of 100 MB and more may go in."""
+    """Cells of 100 MB and more may go in, and a replacement may take longer than a host waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,13 @@ class SessionPlan:
 def chosen(headers: Iterable[Header], sessions: Iterable[str]) -> tuple[str, ...]:
     """The ids of these sessions and of those of their descendants that are archived with them; of all, for none.
 
-    Raises `UsageError` for one that the archive does not hold.
+    Raises `UsageError` for one that the archive does not hold, `ArchiveError` for one that it holds twice.
     """
-    held = {session.id: session.parent for session, _ in headers}
+    held: dict[str, str] = {}
+    for session, _ in headers:
+        if session.id in held:
+            raise ArchiveError(f"session {session.id} is in the archive twice; ocblob writes each one once")
+        held[session.id] = session.parent
     named = dict.fromkeys(sessions)
     if unknown := [session for session in named if session not in held]:
         first = ", ".join(list(held)[:NAMED_MAX])
@@ -92,11 +100,11 @@ def chosen(headers: Iterable[Header], sessions: Iterable[str]) -> tuple[str, ...
     if not named:
         return tuple(held)
     children: dict[str, list[str]] = {}
-    for session, parent in held.items():
-        children.setdefault(parent, []).append(session)
+    for child, parent in held.items():
+        children.setdefault(parent, []).append(child)
     found = list(named)
-    for session in found:  # it grows meanwhile
-        for child in children.get(session, ()):
+    for parent in found:  # it grows meanwhile
+        for child in children.get(parent, ()):
             if child not in named:
                 named[child] = None
                 found.append(child)
@@ -199,6 +207,12 @@ def _decide(found: Finding, choice: Choice) -> tuple[Fate, str]:
     if found.largest >= LARGE_CELL_BYTES and not choice.large_cells:
         return Fate.REFUSED, (
             f"{found.largest_name} has {found.largest / 1e6:.0f} MB, and the host would wait for it;"
+            " --force does it all the same"
+        )
+    wait_s = found.size / INSERT_BYTES_PER_S if replaced else 0.0
+    if wait_s > HOST_PATIENCE_S and not choice.large_cells:
+        return Fate.REFUSED, (
+            f"to replace its {found.size / 1e6:.0f} MB would block the host for about {wait_s:.0f} s;"
             " --force does it all the same"
         )
     return (Fate.REPLACE if replaced else Fate.COMPLETE if found.begun else Fate.INSERT), ""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ocblob.pass_report import Problems
-from ocblob.sessions.unarchive_plan import Fate
+from ocblob.sessions.unarchive_plan import Fate, SessionPlan
 
 
 @dataclass(slots=True)
@@ -16,8 +16,8 @@ class UnarchiveReport(Problems):
     """That went in."""
     size: int = 0
     """Bytes of their contents."""
-    unsure: list[str] = field(default_factory=list)
-    """Sessions that did not read back row for row in the archived order; they are compared again."""
+    unsure: dict[str, str] = field(default_factory=dict)
+    """Sessions that did not read back as they were archived, and why; they are compared again, row by row."""
     failed: int = 0
     """Sessions that were refused, or that the database did not take as they were."""
     locked: str = ""
@@ -32,6 +32,12 @@ class UnarchiveReport(Problems):
     def complete(self) -> bool:
         """Whether every session is back."""
         return not self.failed and not self.locked
+
+    def back(self, plan: SessionPlan) -> None:
+        """A session is back."""
+        self.fates[plan.session] = plan.fate
+        self.rows += plan.rows
+        self.size += plan.size
 
     def fail(self, session: str, why: Exception | str) -> None:
         """A session is not back."""
