@@ -405,6 +405,22 @@ def test_no_vacuum_ends_with_more_and_calls_it_saved(cli: Cli, path: Path) -> No
     assert on_disk(path) <= 1.1 * live_bytes(path)
 
 
+def test_no_pass_calls_it_freed_what_it_took(cli: Cli, path: Path) -> None:
+    """Trap: the same at the end of a pass: its summary never has a negative number of bytes."""
+    make_talks(path, many(40, size=LARGE))
+    assert 0 == cli.run("retain", "--db", path, "--max-sessions", "35").code
+    with Neighbour(path) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM part")
+
+        done = cli.run("maintain", "--db", path, "--no-plugin", "--vacuum")
+
+        assert 3 == done.code, done
+        assert b" -" not in done.out
+        assert b"freed" not in done.out
+        other.execute("COMMIT")
+
+
 # Who is there
 
 

@@ -151,7 +151,10 @@ def _pruned(done: Any) -> str:
 
 
 def _vacuumed(done: Any) -> str:
-    return f"vacuum ({done.method}) freed {format_size(done.freed)}" if done.method != "none" else ""
+    if done.method == "none":
+        return ""
+    gave = f"freed {format_size(done.freed)}" if done.freed >= 0 else f"took {format_size(-done.freed)} for now"
+    return f"vacuum ({done.method}) {gave}"
 
 
 _WORDS: dict[StepName, Callable[[Any], str]] = {
