@@ -298,6 +298,17 @@ def test_what_was_changed_by_hand_stays(cli: Cli) -> None:
     assert [True, False, 9, 8] == [given[name] for name in ("ingest", "rescan", "cacheMB", "maxAgeDays")]
 
 
+def test_limits_of_the_entry_are_ocblobs_too(cli: Cli) -> None:
+    """What `install` is told to retain counts for every pass, and `config show` says where it stands."""
+    cli.run("plugin", "install", "--max-size-mb", "300", "--max-age-days", "60", "--max-sessions", "50")
+    path = directory_of(cli) / "opencode.json"
+    shown = cli.run("config", "show", "--json").json["settings"]
+
+    assert (300, 60, 50) == tuple(options(path)[name] for name in ("maxSizeMB", "maxAgeDays", "maxSessions"))
+    assert [300, 60, 50] == [shown[name]["value"] for name in ("maxSizeMB", "maxAgeDays", "maxSessions")]
+    assert all(str(path) in shown[name]["source"] for name in ("maxSizeMB", "maxAgeDays", "maxSessions"))
+
+
 @pytest.mark.parametrize(
     "entry", ['"{uri}"', '["{uri}"]', '["{uri}", {{}}]', '"./ocblob/ocblob.js"', '["{uri}", null]']
 )

@@ -56,6 +56,11 @@ if mode in ("hangs", verb + " hangs"):
 elif mode == "fails":
     note()
     sys.exit("Error: the disk is on fire\nhint: put it out")
+elif mode == "warns" and verb == "maintain":
+    note()
+    for line in ("warning: evicted session ses_old", "Warning: OpenCode database is large", "  a word"):
+        print(line, file=sys.stderr)
+    sys.exit(3)
 elif mode == "endless":
     note()
     while True:

@@ -30,9 +30,16 @@ WRONG: dict[str, list[object]] = {
     "rescanMinutes": [None, -1, "5", [], {}, {"$": "NaN"}, True],
     "minSize": [None, -1, "8KiB", [], {}, {"$": "NaN"}],
     "cacheMB": [None, -0.5, "64", [], {}, {"$": "NaN"}],
-    "maxSizeMB": [None, -1, "200", [], {}, {"$": "NaN"}],
-    "maxAgeDays": [None, -1, "30", [], {}, {"$": "NaN"}],
-    "maxSessions": [None, -1, "100", [], {}, {"$": "NaN"}],
+    "maintainMinutes": [None, -1, "60", [], {}, {"$": "NaN"}],
+    "maxSizeMB": [0, -1, "200", [], {}, {"$": "NaN"}, False],
+    "maxAgeDays": [0, -1, "30", [], {}, {"$": "NaN"}],
+    "maxSessions": [0, -1, 1.5, "100", [], {}, {"$": "NaN"}],
+    "by": [0, "", "newest", []],
+    "keepActiveDays": [-1, "7", [], {"$": "NaN"}],
+    "keep": ["ses_1", [5], [""], {}, 0],
+    "archive": [True, 0, "", []],
+    "archiveRefs": [0, "true", []],
+    "vacuum": [True, False, "sometimes", 0],
 }
 
 

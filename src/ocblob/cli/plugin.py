@@ -30,7 +30,7 @@ _TOLD: dict[Told, str] = {
     "next start": "OpenCode loads it at its next start",
     "unreachable": "restart OpenCode: it could not be asked to load it",
 }
-_LATER = "Kept for the pass that retains sessions, which this version does not have yet."
+_RETAINED = "The oldest go while it is exceeded, into an archive first, at most once an hour when OpenCode rests."
 
 _project_option = click.option(
     "--project",
@@ -49,9 +49,11 @@ def command() -> None:
 @_project_option
 @click.option("--ingest/--no-ingest", default=None, help="Whether new attachments move out before they are stored.")
 @click.option("--rescan/--no-rescan", default=None, help="Whether a pass runs when a session comes to rest.")
-@click.option("--max-size-mb", type=click.IntRange(min=1), metavar="MB", help=f"Of the database. {_LATER}")
-@click.option("--max-age-days", type=click.IntRange(min=1), metavar="DAYS", help=f"Of a session. {_LATER}")
-@click.option("--max-sessions", type=click.IntRange(min=1), metavar="N", help=_LATER)
+@click.option(
+    "--max-size-mb", type=click.IntRange(min=1), metavar="MB", help=f"What all sessions may hold. {_RETAINED}"
+)
+@click.option("--max-age-days", type=click.IntRange(min=1), metavar="DAYS", help="How old a session may be; as above.")
+@click.option("--max-sessions", type=click.IntRange(min=1), metavar="N", help="How many there may be; as above.")
 @click.option(
     "--server", metavar="URL", help="A running OpenCode to tell.  [default: http://127.0.0.1:4096, if one is]"
 )

@@ -17,7 +17,6 @@ import zlib from "node:zlib"
 
 const VERSION = "0.1.0"
 const MIB = 1 << 20
-const PASS = "offload" // the verb of a re-scan
 const LOWEST = 10 // of priorities: a nice value
 
 const CATS_AT_ONCE = 4
@@ -30,6 +29,8 @@ const FAILURE_KEPT_MS = 60_000 // a blob that could not be had is asked for agai
 const COMMAND_RETRY_MS = 300_000 // and so is a command that could not be run
 const PASS_MAX_MS = 3_600_000 // a pass that claims to run for longer is taken for dead
 const PASS_EVERY_MS_MIN = 1000
+const AFTER_RESCAN_MS = 5000 // a maintain pass looks this often whether a re-scan of this host has ended
+const TOLD_CODES = [0, 3, 4, 11] // of a maintain pass: done, incomplete, a size warning, another one is at work
 const LOCK_MAX_MS = 60_000 // it is held for less than one
 const TIMER_MS_MAX = 2 ** 31 - 1 // longer ones ring at once
 const STDERR_CHARS_MAX = 4096
@@ -48,15 +49,41 @@ const DEFAULTS = {
   rescanMinutes: 5,
   minSize: 8192, // characters of base64, as `ocblob offload --min-size`
   cacheMB: 64,
-  maxSizeMB: 0, // this and the next two are kept for the pass that retains sessions
-  maxAgeDays: 0,
-  maxSessions: 0,
+  maintainMinutes: 60,
+  maxSizeMB: null, // this and the next two: with any of them sessions are retained, by `ocblob maintain`
+  maxAgeDays: null,
+  maxSessions: null,
+  by: null, // from here on null leaves it to ocblob's own configuration
+  keepActiveDays: null,
+  keep: null,
+  archive: null,
+  archiveRefs: null,
+  vacuum: null,
+  warnMB: null, // this and what follows ocblob reads by itself, where the entry is the user's
+  offload: null,
+  prune: null,
+  evictMaxSizeMB: null,
+  evictMaxAgeDays: null,
 }
-const RETENTION = ["maxSizeMB", "maxAgeDays", "maxSessions"]
+const isAmount = (value) => typeof value === "number" && Number.isFinite(value)
+const LIMITS = {
+  maxSizeMB: (value) => isAmount(value) && value > 0,
+  maxAgeDays: (value) => isAmount(value) && value > 0,
+  maxSessions: (value) => Number.isSafeInteger(value) && value > 0,
+}
+const SESSIONS = {
+  ...LIMITS,
+  by: (value) => value === "created" || value === "used",
+  keepActiveDays: (value) => isAmount(value) && value >= 0,
+  keep: (value) => Array.isArray(value) && value.every(isText),
+  archive: (value) => value === false || isText(value),
+  archiveRefs: (value) => typeof value === "boolean",
+  vacuum: (value) => ["auto", "always", "never"].includes(value),
+}
 
 /** The options as they are meant; what cannot be meant is told and left at its default. */
 function settings(given, tell) {
-  const found = { ...DEFAULTS }
+  const found = { ...DEFAULTS, unclear: [] }
   if (given === undefined || given === null) return found
   if (typeof given !== "object" || Array.isArray(given)) {
     tell("warn", `the options are no object and count for nothing: ${describe(given)}`)
@@ -67,13 +94,22 @@ function settings(given, tell) {
     const known = Object.hasOwn(DEFAULTS, name)
     if (known && fits(name, option)) found[name] = option
     else if (!known) tell("warn", `unknown option ${name}; known are ${Object.keys(DEFAULTS).join(", ")}`)
-    else tell("warn", `option ${name}: ${describe(value)} cannot be meant; ${describe(DEFAULTS[name])} counts`)
+    else if (Object.hasOwn(SESSIONS, name)) {
+      // What was meant to keep something must not come to keep less.
+      found.unclear.push(name)
+      tell("warn", `option ${name}: ${describe(value)} cannot be meant; no session is retained until it is mended`)
+    } else tell("warn", `option ${name}: ${describe(value)} cannot be meant; ${describe(DEFAULTS[name])} counts`)
   }
   return found
 }
 
+/** Whether sessions are to be retained: there is a limit, and nothing about it is unclear. */
+const retains = (options) => options.unclear.length === 0 && Object.keys(LIMITS).some((name) => options[name] !== null)
+
 function fits(name, value) {
   const usual = DEFAULTS[name]
+  if (Object.hasOwn(SESSIONS, name)) return value === null || SESSIONS[name](value)
+  if (usual === null) return true
   if (name === "command") return Array.isArray(value) && value.length > 0 && value.every(isText)
   if (name === "store" && typeof value === "string") return isFixed(value)
   if (name === "environment") return isObject(value) && Object.values(value).every((item) => typeof item === "string")
@@ -592,38 +628,38 @@ function webpSize(data) {
   return [1 + (bits & 0x3fff), 1 + ((bits >> 14) & 0x3fff)]
 }
 
-// ---- re-scan: what ingestion leaves is moved out when a session rests ----------------------------------------------
+// ---- passes in the background ---------------------------------------------------------------------------------------
 
-/** Starts passes in processes of their own: they go on when the host ends, and never two at once for a database. */
-class Rescan {
-  #options
+/** Starts passes of one kind in processes of their own: they go on when the host ends, and never two at once for a
+ * database. A kind is `{ name, file, minutes, wanted(), busy(), words(database), begun(), ended(code, said) }`. */
+class Passes {
+  #kind
   #command
   #database
   #tell
-  #sessions = new Set()
   #timer = null
+  running = 0
 
-  constructor(options, command, database, tell) {
-    this.#options = options
+  constructor(kind, command, database, tell) {
+    this.#kind = kind
     this.#command = command
     this.#database = database
     this.#tell = tell
   }
 
-  /** A session rests: it is looked at now, or as soon as a pass is due. */
-  idle(session) {
-    if (isText(session)) this.#sessions.add(session)
-    if (this.#timer || this.#sessions.size === 0) return
+  /** Start one if it is wanted: now, or as soon as it is due. */
+  look() {
+    if (this.#timer || !this.#kind.wanted()) return
     let wait = 0
     try {
       wait = this.#start()
     } catch (error) {
-      this.#tell("warn", `no re-scan: ${error?.message ?? error}`)
+      this.#tell("warn", `no ${this.#kind.name}: ${error?.message ?? error}`)
     }
     if (wait > 0) {
       this.#timer = setTimeout(() => {
         this.#timer = null
-        this.idle()
+        this.look()
       }, Math.min(wait, TIMER_MS_MAX))
       this.#timer.unref?.()
     }
@@ -636,15 +672,14 @@ class Rescan {
 
   /** Start a pass if none runs and one is due; else how many milliseconds to wait. */
   #start() {
+    const { name, file, minutes, busy, words, begun, ended } = this.#kind
     const database = this.#database()
     if (!database) return 0
-    const turn = new Turn(database, this.#options.rescanMinutes * 60_000)
+    if (busy()) return AFTER_RESCAN_MS
+    const turn = new Turn(database, file, minutes * 60_000)
     const wait = turn.take()
     if (wait > 0) return wait
-    const sessions = [...this.#sessions].flatMap((session) => ["--session", session])
-    const least = Math.min(Math.floor(this.#options.minSize), Number.MAX_SAFE_INTEGER)
-    const words = ["--no-plugin", "--no-create", "--quiet", "--min-size", String(least), "--db", database, ...sessions]
-    const line = this.#command.line(PASS, ...words)
+    const line = this.#command.line(...words(database))
     const log = fs.openSync(turn.log, "w", 0o600)
     try {
       const child = spawn(line[0], line.slice(1), {
@@ -653,23 +688,116 @@ class Rescan {
         env: this.#command.environment,
         windowsHide: true,
       })
-      child.on("error", (error) => this.#tell("warn", `no re-scan: ${error.message}`))
-      child.on("exit", (code, signal) => this.#ended(code ?? signal, turn))
+      child.on("error", (error) => this.#tell("warn", `no ${name}: ${error.message}`))
+      child.on("exit", (code, signal) => {
+        this.running--
+        ended(code ?? signal, turn.said())
+      })
       if (child.pid) {
+        this.running++
         turn.holds(child.pid)
         attempt(() => os.setPriority(child.pid, LOWEST)) // a courtesy
       }
       child.unref()
-      this.#sessions.clear()
+      begun()
     } finally {
       fs.closeSync(log)
     }
     return 0
   }
+}
 
-  #ended(code, turn) {
-    if (code !== 0) this.#tell(code === 3 ? "info" : "warn", `the re-scan gave ${code}: ${turn.said()}`)
+/** What ingestion leaves is moved out when a session rests. */
+class Rescan {
+  #sessions = new Set()
+  #passes
+
+  constructor(options, command, database, tell) {
+    const least = Math.min(Math.floor(options.minSize), Number.MAX_SAFE_INTEGER)
+    const kind = {
+      name: "re-scan",
+      file: "pass",
+      minutes: options.rescanMinutes,
+      wanted: () => this.#sessions.size > 0,
+      busy: () => false,
+      words: (path) => {
+        const sessions = [...this.#sessions].flatMap((session) => ["--session", session])
+        return ["offload", "--no-plugin", "--no-create", "--quiet", "--min-size", String(least), "--db", path, ...sessions]
+      },
+      begun: () => this.#sessions.clear(),
+      ended: (code, said) => {
+        if (code !== 0) tell(code === 3 ? "info" : "warn", `the re-scan gave ${code}: ${said}`)
+      },
+    }
+    this.#passes = new Passes(kind, command, database, tell)
   }
+
+  get running() {
+    return this.#passes.running > 0
+  }
+
+  /** A session rests: it is looked at now, or as soon as a pass is due. */
+  idle(session) {
+    if (isText(session)) this.#sessions.add(session)
+    this.#passes.look()
+  }
+
+  stop() {
+    this.#passes.stop()
+  }
+}
+
+/** Old sessions are retained by the entry's limits, after a re-scan: an archive first, then out of the database. */
+class Maintenance {
+  #due = false
+  #passes
+
+  constructor(options, command, database, tell, rescan) {
+    const kind = {
+      name: "maintain pass",
+      file: "maintain",
+      minutes: options.maintainMinutes,
+      wanted: () => this.#due,
+      busy: () => rescan.running,
+      words: (path) => ["maintain", "--scheduled", "--quiet", "--no-plugin", "--no-create", "--db", path, ...limits(options)],
+      begun: () => (this.#due = false),
+      ended: (code, said) => {
+        if (!TOLD_CODES.includes(code)) return tell("warn", `the maintain pass gave ${code}: ${said}`)
+        for (const line of said.split("\n").filter(isText)) {
+          const [, warning] = /^warning: (.*)/i.exec(line) ?? []
+          tell(warning ? "warn" : "info", warning ?? line.trim())
+        }
+      },
+    }
+    this.#passes = new Passes(kind, command, database, tell)
+  }
+
+  /** The host rests. */
+  idle() {
+    this.#due = true
+    this.#passes.look()
+  }
+
+  stop() {
+    this.#passes.stop()
+  }
+}
+
+/** The entry's own words about sessions, as options: they win over ocblob's configuration. */
+function limits(options) {
+  const words = []
+  const say = (name, word, text) => options[name] !== null && words.push(word, text(options[name]))
+  say("maxSizeMB", "--max-size", (value) => `${value}MB`)
+  say("maxAgeDays", "--max-age", (value) => `${value}d`)
+  say("maxSessions", "--max-sessions", String)
+  say("by", "--by", String)
+  say("keepActiveDays", "--keep-active", (value) => `${value}d`)
+  for (const session of options.keep ?? []) words.push("--keep", session)
+  if (options.archive === false) words.push("--no-archive")
+  else if (options.archive !== null && isFixed(options.archive)) words.push("--archive", options.archive)
+  if (options.archiveRefs === true && options.archive !== false) words.push("--refs")
+  if (options.vacuum !== null) words.push(`--vacuum=${options.vacuum}`)
+  return words
 }
 
 /** A file that says when the last pass over a database began and who runs it; hosts take turns by it. */
@@ -677,11 +805,11 @@ class Turn {
   #file
   #everyMs
 
-  constructor(database, everyMs) {
+  constructor(database, kind, everyMs) {
     const directory = path.join(stateDirectory(), "ocblob", "plugin")
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
     const name = createHash("sha256").update(database).digest("hex").slice(0, 16)
-    this.#file = path.join(directory, `pass-${name}`)
+    this.#file = path.join(directory, `${kind}-${name}`)
     this.#everyMs = Math.max(everyMs, PASS_EVERY_MS_MIN)
     this.log = `${this.#file}.log`
   }
@@ -823,13 +951,12 @@ export default async function ocblob(host, given) {
   const blobs = new Blobs(objectsDirectory(options), command, options.cacheMB * MIB)
   const ingest = new Ingest(options, command, databases, tell)
   const rescan = new Rescan(options, command, database, tell)
+  const maintenance = retains(options) ? new Maintenance(options, command, database, tell, rescan) : null
   let look = null
 
   if (options.db && database() !== options.db) {
     tell("info", `this OpenCode writes to ${database()}; the plugin was installed for ${options.db}`)
   }
-  const unused = RETENTION.filter((name) => options[name] > 0)
-  if (unused.length > 0) tell("info", `${unused.join(", ")}: this version of ocblob retains no sessions yet`)
 
   const hooks = {
     "experimental.chat.messages.transform": guarded("rehydrate", (_input, output) =>
@@ -841,12 +968,14 @@ export default async function ocblob(host, given) {
     event: guarded("event", async ({ event }) => {
       if (event?.type !== "session.idle") return
       if (options.rescan) rescan.idle(event.properties?.sessionID)
+      maintenance?.idle()
       look ??= setTimeout(() => lookAround(command, database(), tell), LOOK_AFTER_MS)
       look.unref?.()
     }),
     dispose: guarded("dispose", () => {
       clearTimeout(look)
       rescan.stop()
+      maintenance?.stop()
     }),
   }
   if (options.ingest) {
