@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,9 @@ import pytest
 
 from command_line import Cli, Done, cli_in
 from ocblob import config
+from ocblob.cells import SessionTree
+from ocblob.databases.session_rows import Deleted, DeleteResult
+from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.digest import digest_of
 from ocblob.errors import ArchiveError
 from ocblob.retention import RetainPass, retain_pass
@@ -87,9 +90,10 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(cli: Cli, path: Path, arch
     """Each tree stands in a table with its times, sessions, rows, what it frees and why; nothing is made."""
     before = rows(path)
     done = retain(cli, path, "--max-sessions", "3", "--max-age", "95d", "--dry-run")
-    head, first, *more = done.out.decode().splitlines()[1:]
+    limits, head, first, *more = done.out.decode().splitlines()[1:]
 
     assert 0 == done.code
+    assert "  limits    max-age 95d (--max-age), max-sessions 3 (--max-sessions)" == limits
     assert "session title created last used sessions rows frees because of" == " ".join(head.split())
     assert ["ses_a", "the", "talk", "ses_a"] == first.split()[:4]
     assert "--max-age" == first.split()[-1]
@@ -390,6 +394,32 @@ def test_what_is_written_between_archive_and_deletion_stays(cli: Cli, path: Path
     assert ["ses_b", "ses_new"] == sessions(path)
     assert [('{"new":1}',)] == query(path, "SELECT data FROM part WHERE id='prt_ses_b_2'")
     assert {"ses_a", "ses_a1", "ses_b", "ses_c"} == verify(the_archive(cli.root / "archives")).keys()
+
+
+def test_rows_that_went_come_back_out_of_the_archive(cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody begins to work in a session of which some rows are gone: they are back, and what is new stays."""
+    before = rows(path)
+    real = SQLiteDatabase.delete_sessions
+
+    def halved(self: SQLiteDatabase, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+        if "ses_b" not in sessions:
+            return real(self, tree, sessions, unchanged=unchanged)
+        with Neighbour(path) as neighbour:
+            neighbour.execute("DELETE FROM event WHERE aggregate_id='ses_b'")
+            neighbour.execute("DELETE FROM part WHERE session_id='ses_b'")
+            neighbour.execute("UPDATE session SET title='new' WHERE id='ses_b'")
+        return DeleteResult(Deleted.HALF, 3)
+
+    monkeypatch.setattr(SQLiteDatabase, "delete_sessions", halved)
+    done = run_pass(path, cli.root, 2, sealed=lambda: None)
+    after = rows(path)
+
+    assert done.report is not None
+    assert {"ses_a": Fate.EVICTED, "ses_b": Fate.PUT_BACK} == {each.root: each.fate for each in done.report.results}
+    assert not done.complete
+    assert [("new",)] == query(path, "SELECT title FROM session WHERE id='ses_b'")
+    for table in ("event", "part", "message", "todo"):
+        assert {row for row in before[table] if "ses_b" in str(row)} <= set(after[table])
 
 
 KILLED = """

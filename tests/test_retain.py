@@ -309,6 +309,25 @@ def test_what_an_error_leaves_half_deleted_is_put_back(
     assert isinstance(error, DatabaseLockedError) == bool(report.locked)
 
 
+def test_who_interrupts_it_finds_no_session_in_pieces(scene: Scene, database: SQLiteDatabase) -> None:
+    """A tree that is half gone when somebody presses Ctrl-C is put back before the process ends."""
+    calls = []
+
+    class Interrupted(Forwarding):
+        def delete_sessions(self, _tree: SessionTree, sessions: Sequence[str], **_more: Any) -> DeleteResult:
+            with Neighbour(scene.path) as neighbour:
+                neighbour.execute("DELETE FROM event WHERE aggregate_id=?", sessions[0])
+            raise KeyboardInterrupt
+
+    def put_back(sessions: Sequence[str]) -> str:
+        calls.append(tuple(sessions))
+        return ""
+
+    with pytest.raises(KeyboardInterrupt):
+        scene.retain(Interrupted(database), RetainLimits(max_sessions=3), put_back=put_back)
+    assert [("ses_a", "ses_a1", "ses_a2")] == calls
+
+
 def test_nothing_to_evict_seals_nothing(scene: Scene, database: SQLiteDatabase) -> None:
     """When the limits hold no archive is begun."""
 

@@ -14,6 +14,7 @@ from ocblob.cells import SessionTree
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, sizes
 from ocblob.errors import BackendError, DatabaseUnsupportedError, StoreNotFoundError, UsageError
+from ocblob.filesystem import is_other_users
 from ocblob.passes import Opened, opened, register
 from ocblob.sessions.archiver import Archiver, Bar
 from ocblob.sessions.plan import RetainPlan, plan_retain
@@ -88,10 +89,14 @@ def retain_pass(  # noqa: PLR0913
     report = RetainReport(planned=plan.leaving, before=plan.before)
     if plan.evictions:
         with _sessions(place, write=True) as (database, tree, at):
+            for warning in database.warnings:
+                say(f"warning: {warning}")
             with _store(store_place, at, say, needed=archive is not None and settings.archive_refs) as (store, absent):
                 seal: Seal = partial(witness, database, tree)
                 back: PutBack | None = None
                 if archive is not None:
+                    if is_other_users(database.path):
+                        say(f"warning: {database.path} belongs to another user, who cannot read the archive")
                     check_room(archive, plan.leaving.size, say)
                     allowed = _allowed(unresolved=allow_unresolved, absent=absent)
                     archiver = Archiver(

@@ -18,6 +18,7 @@ from ocblob.cli.retention_options import (
     Retention,
     day,
     eviction_words,
+    limits_words,
     missed_words,
     protected_words,
     retention_options,
@@ -69,7 +70,7 @@ def command(
     if as_json:
         print_json(done)
     elif not quiet:
-        _print(place, done)
+        _print(place, retention, done)
     print_warnings(done.warnings)
     for words in missed_words(done.plan):
         click.echo(f"warning: {words}", err=True)
@@ -87,9 +88,10 @@ def command(
         ctx.exit(EXIT_INCOMPLETE)
 
 
-def _print(place: config.Place, done: RetainPass) -> None:
+def _print(place: config.Place, retention: Retention, done: RetainPass) -> None:
     plan, report = done.plan, done.report
     click.echo(f"{'retain' if report is not None else 'would retain'}  {place.url}")
+    click.echo(f"  limits    {limits_words(retention.settings)}")
     if report is None:
         _print_table(plan)
         click.echo(f"  would go  {_totals(plan.leaving)}")

@@ -15,19 +15,17 @@ from ocblob.config.session_settings import DEFAULT
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.sessions.limits import DAY_S, By
-from ocblob.sessions.plan import Limit, Missed, RetainPlan
+from ocblob.sessions.plan import Limit, RetainPlan
 from ocblob.sessions.trees import Tree
 from ocblob.space import VacuumWhen
 from ocblob.units import format_size
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _TITLE_CHARS = 40
-_MISSED: dict[Limit, Callable[[Missed], str]] = {
-    Limit.SIZE: lambda missed: f"{format_size(missed.allowed)} is not reached: {format_size(missed.remains)} remain",
-    Limit.AGE: lambda missed: (
-        f"{missed.allowed / DAY_S:.3g}d is not reached: the oldest that remains is {missed.remains / DAY_S:,.0f} days old"
-    ),
-    Limit.SESSIONS: lambda missed: f"{missed.allowed:.0f} is not reached: {missed.remains:.0f} remain",
+_SHOWN: dict[Limit, Callable[[float], str]] = {
+    Limit.AGE: lambda age_s: f"{age_s / DAY_S:,.1f}".removesuffix(".0") + "d",
+    Limit.SESSIONS: lambda count: f"{count:,.0f}",
+    Limit.SIZE: format_size,
 }
 
 _OPTIONS = (
@@ -149,12 +147,24 @@ def eviction_words(tree: Tree, archive: str) -> str:
     )
 
 
+def limits_words(settings: config.Settings) -> str:
+    """The limits that hold, and who says so: `max-size 200 MB (--max-size), max-age 30d (config.toml:2)`."""
+    given = {"max_size": Limit.SIZE, "max_age_s": Limit.AGE, "max_sessions": Limit.SESSIONS}
+    return ", ".join(
+        f"{limit} {_SHOWN[limit](getattr(settings, name))} ({settings.source(name)})"
+        for name, limit in given.items()
+        if getattr(settings, name) is not None
+    )
+
+
 def missed_words(plan: RetainPlan) -> list[str]:
     """A line for each limit that does not hold although all went that may go."""
-    return [
-        f"--{missed.limit} {_MISSED[missed.limit](missed)}; what may never go: {protected_words(plan)}"
-        for missed in plan.missed
-    ]
+    words = []
+    for missed in plan.missed:
+        allowed, remains = (_SHOWN[missed.limit](value) for value in (missed.allowed, missed.remains))
+        left = f"the oldest that remains is of {remains}" if missed.limit is Limit.AGE else f"{remains} remain"
+        words.append(f"--{missed.limit} {allowed} is not reached: {left}; what may never go: {protected_words(plan)}")
+    return words
 
 
 def protected_words(plan: RetainPlan) -> str:

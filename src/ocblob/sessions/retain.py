@@ -192,6 +192,10 @@ class _Evictor:
             done = self._database.delete_sessions(self._tree, each.sessions, unchanged=partial(self._is_whole, each))
         except DatabaseError as error:
             return self._refused(each, error)
+        except KeyboardInterrupt:
+            # Who stops us must not find a session in pieces.
+            self._report.tell(f"{each.root}: {self._refused(each, DatabaseError('interrupted'))[2]}")
+            raise
         if done.outcome is Deleted.DELETED:
             return Fate.EVICTED, done.rows, ""
         if done.outcome is Deleted.CHANGED:
