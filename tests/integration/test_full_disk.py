@@ -55,3 +55,33 @@ def test_a_full_disk_gives_the_batch_up(small_disk: Path, tmp_path: Path) -> Non
     assert [] == unresolved(path, store)
     run("restore")
     assert original == dump(path)
+
+
+@pytest.mark.parametrize(
+    ("parts", "size", "code"),
+    [pytest.param(20, 150_000, 1, id="for attachments"), pytest.param(2, 100_000, 3, id="for rows")],
+)
+def test_an_unarchive_that_finds_no_room_loses_nothing(
+    small_disk: Path, tmp_path: Path, parts: int, size: int, code: int
+) -> None:
+    """It ends with a clear error, what is back is whole, and a larger disk completes it."""
+    source, archive, path = tmp_path / "a.db", tmp_path / "all.json.zst", small_disk / "a.db"
+    make_opencode(source, sessions=3, parts=parts, size=size)
+    original = dump(source)
+    make_opencode(path, sessions=0)
+
+    def run(*words: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "ocblob", *words, "--store", str(tmp_path / "store")]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+        assert code == done.returncode, done.stderr
+        return done.stderr
+
+    run("archive", str(archive), "--db", str(source))
+    told = run("unarchive", str(archive), "--db", str(path), code=code)
+
+    assert "No space left on device" in told or "no room on the disk" in told or "full" in told
+    assert "ok" == integrity(path)
+    assert len(original["session"]) > len(dump(path)["session"])
+    subprocess.run(["mount", "-o", f"remount,size={60 * DISK_BYTES}", str(small_disk)], check=True)
+    run("unarchive", str(archive), "--db", str(path))
+    assert original == dump(path)
