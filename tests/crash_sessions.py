@@ -87,6 +87,12 @@ def retain_in_pieces(root: Path) -> None:
         retain(root)
 
 
+def retain_and_back(root: Path) -> None:
+    """There and back again."""
+    retain(root)
+    unarchive(root)
+
+
 def archive(root: Path) -> None:
     """All sessions into a file that was named."""
     assert archive_pass(place(root), store_place(root), root / ARCHIVES / "all.json").complete

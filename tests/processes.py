@@ -82,9 +82,9 @@ def spawn(code: str, *arguments: str, stdin: int = subprocess.DEVNULL) -> subpro
     return subprocess.Popen(command, env=environment(), stdin=stdin, stdout=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: subprocess.Popen[str], *, timeout_s: float = TIMEOUT_S) -> str:
     """Wait for a child that must end well; what it printed."""
-    out, _ = process.communicate(timeout=TIMEOUT_S)
+    out, _ = process.communicate(timeout=timeout_s)
     assert 0 == process.returncode
     return out
 

@@ -1,0 +1,161 @@
+"""SIGKILL while sessions are archived, deleted and put back: each one is whole in the database or in an archive."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crash_sessions import Rows, blobs_trouble, next_trouble, sessions_and_store, whole_sessions, whole_somewhere
+from processes import finish, spawn
+
+KILLS = 200
+SHARED_MEMORY = Path("/dev/shm")
+
+KILLER = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+from crash_sessions import retain, retain_and_back, retain_in_pieces
+from test_kill_sessions import Ready
+
+at = Ready(Path(sys.argv[1]))
+kills, rng = int(sys.argv[2]), random.Random(20261128)
+works = [retain, retain_in_pieces, retain_and_back]
+
+def start(work):
+    child = os.fork()
+    if child == 0:
+        try:
+            work(at.root)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return child
+
+def elapsed(work):
+    at.fresh()
+    begun = time.monotonic()
+    assert os.waitstatus_to_exitcode(os.waitpid(start(work), 0)[1]) == 0
+    return time.monotonic() - begun
+
+longest = {work: max(elapsed(work) for _ in range(3)) for work in works}
+wrong, killed, number = [], 0, 0
+while killed < kills and number < 4 * kills:
+    work = works[number % len(works)]
+    number += 1
+    at.fresh()
+    delay = rng.uniform(0, longest[work])
+    child = start(work)
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == -signal.SIGKILL:
+        killed += 1
+    elif status:
+        wrong.append(f"{work.__name__} failed with {status}")
+    wrong += [f"{work.__name__} killed after {delay:.4f} s: {what}" for what in at.trouble()]
+print(json.dumps({"kills": killed, "wrong": wrong}))
+"""
+
+LINES = """
+import json, os, signal, sys, threading
+from pathlib import Path
+import crash_sessions
+from test_kill_sessions import Ready
+
+at = Ready(Path(sys.argv[1]))
+work, parts, step = getattr(crash_sessions, sys.argv[2]), tuple(sys.argv[3].split(",")), int(sys.argv[4])
+
+def die_at_line(number):
+    seen = 0
+    def trace(frame, event, _argument):
+        nonlocal seen
+        if not frame.f_code.co_filename.endswith(parts):
+            return None
+        seen += event == "line"
+        if seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    threading.settrace(trace)
+    sys.settrace(trace)
+    work(at.root)
+
+wrong, line, kills = [], 1, 0
+while True:
+    at.fresh()
+    child = os.fork()
+    if child == 0:
+        try:
+            die_at_line(line)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        break
+    wrong += [f"line {line}: {what}" for what in at.trouble()]
+    kills += 1
+    line += step
+print(json.dumps({"kills": kills, "finished": os.waitstatus_to_exitcode(status), "wrong": wrong}))
+"""
+
+
+class Ready:
+    """Sessions and a store in a directory, as often as one likes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "work"
+        self._ready = root / "ready"
+        if not self._ready.exists():
+            # The store is registered by its path: it is made where the work is.
+            self.root.mkdir()
+            sessions_and_store(self.root)
+            shutil.copytree(self.root, self._ready)
+        self.fresh()
+        self.original: Rows = whole_sessions(self.root)
+
+    def fresh(self) -> None:
+        """Put everything as it was before."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        shutil.copytree(self._ready, self.root)
+
+    def trouble(self) -> list[str]:
+        """What is wrong after a kill, now or after the next passes."""
+        found = whole_somewhere(self.root, self.original) + blobs_trouble(self.root)
+        return found + next_trouble(self.root, self.original)
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory in memory where there is such a place: what a SIGKILL leaves does not depend on the disk."""
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as name:
+        yield Path(name).resolve()
+
+
+@pytest.mark.alone
+def test_killed_at_any_moment_each_session_is_whole_somewhere(memory: Path) -> None:
+    """200 kills at random moments of archive, retention and vacuum, of large trees too, and of the way back."""
+    report = json.loads(finish(spawn(KILLER, str(memory), str(KILLS)), timeout_s=600))
+
+    assert [] == report["wrong"]
+    assert KILLS == report["kills"]
+
+
+@pytest.mark.parametrize(
+    ("work", "files", "step"),
+    [
+        ("retain", "sessions/sealing.py,sessions/archive.py,sessions/archiver.py,sessions/retain.py,filesystem.py", 17),
+        ("retain_in_pieces", "session_delete.py,session_pieces.py,session_writing.py", 17),
+        ("retain_and_back", "sessions/unarchive.py,session_insert.py,sessions/restocking.py", 31),
+    ],
+    ids=["archive", "delete in pieces", "unarchive"],
+)
+def test_killed_at_any_line_each_session_is_whole_somewhere(memory: Path, work: str, files: str, step: int) -> None:
+    """SIGKILL at lines all through sealing, deleting and putting back: nothing is lost."""
+    report = json.loads(finish(spawn(LINES, str(memory), work, files, str(step))))
+
+    assert [] == report["wrong"]
+    assert 0 == report["finished"]
+    assert 15 < report["kills"]
