@@ -250,10 +250,15 @@ EFFECTS = (*RETAIN, *ARCHIVE, *UNARCHIVE, *MAINTAIN)
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Scene:
     """OpenCode's own database, with an environment of its own."""
-    cli = cli_in(tmp_path, monkeypatch, capsysbinary)
-    (tmp_path / "elsewhere").mkdir()
+    return scene_in(tmp_path, monkeypatch, capsysbinary)
+
+
+def scene_in(root: Path, monkeypatch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[bytes]) -> Scene:
+    """The same below a directory."""
+    cli = cli_in(root, monkeypatch, captured)
+    (root / "elsewhere").mkdir()
     talks = [Talk(talk.id, talk.created_days, talk.used_days, size=SIZE) for talk in TALKS]
-    return Scene(cli, make_talks(tmp_path / "data" / "opencode" / "opencode.db", talks))
+    return Scene(cli, make_talks(root / "data" / "opencode" / "opencode.db", talks))
 
 
 @pytest.mark.parametrize("effect", EFFECTS, ids=str)
