@@ -1,5 +1,6 @@
 """Who says something about the retention of sessions: files of ours and of OpenCode's, and variables."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Final
 from ocblob.config.file import ConfigFile, read_file
 from ocblob.config.host import plugin_site
 from ocblob.config.keys import Key, key_of
+from ocblob.config.variables import PLUGIN_VARIABLE
 from ocblob.errors import UsageError
 from ocblob.hosts import opencode
 from ocblob.sessions.limits import RetainLimits
@@ -33,7 +35,7 @@ class Said:
 def said(environment: Mapping[str, str]) -> tuple[list[Said], list[UsageError]]:
     """Everything that is said, what wins last, and what could not be read at all."""
     problems: list[UsageError] = []
-    found = list(_by_host(environment, problems))
+    found = [*_by_host(environment, problems), *_by_plugin(environment, problems)]
     try:
         file = read_file(environment)
         problems += file.misplaced()
@@ -64,6 +66,21 @@ def _by_host(environment: Mapping[str, str], problems: list[UsageError]) -> Iter
         if options.plugin is not None:
             plugin = list(_ours(file, options.plugin, "the plugin's "))
     yield from plugin
+
+
+def _by_plugin(environment: Mapping[str, str], problems: list[UsageError]) -> Iterator[Said]:
+    """The plugin that starts a pass says what stands in its own entry, which may be a project's."""
+    try:
+        options = json.loads(environment.get(PLUGIN_VARIABLE) or "{}")
+    except (ValueError, RecursionError):
+        options = None
+    if not isinstance(options, dict):
+        problems.append(UsageError(f"{PLUGIN_VARIABLE} must be a JSON object"))
+        return
+    for name, value in options.items():
+        key = key_of(name)
+        if key is not None and value is not None:
+            yield Said(key, value, PLUGIN_VARIABLE, within="the plugin's ")
 
 
 def _ours(file: Path, written: tuple[opencode.Written, ...], within: str) -> Iterator[Said]:

@@ -50,16 +50,16 @@ const DEFAULTS = {
   minSize: 8192, // characters of base64, as `ocblob offload --min-size`
   cacheMB: 64,
   maintainMinutes: 60,
-  maxSizeMB: null, // this and the next two: with any of them sessions are retained, by `ocblob maintain`
+  maxSizeMB: null, // null leaves this and what follows to the rest of ocblob's configuration
   maxAgeDays: null,
-  maxSessions: null,
-  by: null, // from here on null leaves it to ocblob's own configuration
+  maxSessions: null, // with one of these three sessions are retained, by `ocblob maintain`
+  by: null,
   keepActiveDays: null,
   keep: null,
   archive: null,
   archiveRefs: null,
   vacuum: null,
-  warnMB: null, // this and what follows ocblob reads by itself, where the entry is the user's
+  warnMB: null,
   offload: null,
   prune: null,
   evictMaxSizeMB: null,
@@ -631,7 +631,7 @@ function webpSize(data) {
 // ---- passes in the background ---------------------------------------------------------------------------------------
 
 /** Starts passes of one kind in processes of their own: they go on when the host ends, and never two at once for a
- * database. A kind is `{ name, file, minutes, wanted(), busy(), words(database), begun(), ended(code, said) }`. */
+ * database. A kind is `{ name, file, minutes, wanted(), busy(), words(database), environment, begun(), ended(code, said) }`. */
 class Passes {
   #kind
   #command
@@ -672,7 +672,7 @@ class Passes {
 
   /** Start a pass if none runs and one is due; else how many milliseconds to wait. */
   #start() {
-    const { name, file, minutes, busy, words, begun, ended } = this.#kind
+    const { name, file, minutes, busy, words, environment, begun, ended } = this.#kind
     const database = this.#database()
     if (!database) return 0
     if (busy()) return AFTER_RESCAN_MS
@@ -685,7 +685,7 @@ class Passes {
       const child = spawn(line[0], line.slice(1), {
         detached: true, // in a session of its own: it lives on when the host is killed
         stdio: ["ignore", "ignore", log],
-        env: this.#command.environment,
+        env: { ...this.#command.environment, ...environment },
         windowsHide: true,
       })
       child.on("error", (error) => this.#tell("warn", `no ${name}: ${error.message}`))
@@ -759,7 +759,8 @@ class Maintenance {
       minutes: options.maintainMinutes,
       wanted: () => this.#due,
       busy: () => rescan.running,
-      words: (path) => ["maintain", "--scheduled", "--quiet", "--no-plugin", "--no-create", "--db", path, ...limits(options)],
+      words: (path) => ["maintain", "--scheduled", "--quiet", "--no-plugin", "--no-create", "--db", path],
+      environment: { OCBLOB_PLUGIN_OPTIONS: JSON.stringify(aboutSessions(options)) },
       begun: () => (this.#due = false),
       ended: (code, said) => {
         if (!TOLD_CODES.includes(code)) return tell("warn", `the maintain pass gave ${code}: ${said}`)
@@ -783,21 +784,11 @@ class Maintenance {
   }
 }
 
-/** The entry's own words about sessions, as options: they win over ocblob's configuration. */
-function limits(options) {
-  const words = []
-  const say = (name, word, text) => options[name] !== null && words.push(word, text(options[name]))
-  say("maxSizeMB", "--max-size", (value) => `${value}MB`)
-  say("maxAgeDays", "--max-age", (value) => `${value}d`)
-  say("maxSessions", "--max-sessions", String)
-  say("by", "--by", String)
-  say("keepActiveDays", "--keep-active", (value) => `${value}d`)
-  for (const session of options.keep ?? []) words.push("--keep", session)
-  if (options.archive === false) words.push("--no-archive")
-  else if (options.archive !== null && isFixed(options.archive)) words.push("--archive", options.archive)
-  if (options.archiveRefs === true && options.archive !== false) words.push("--refs")
-  if (options.vacuum !== null) words.push(`--vacuum=${options.vacuum}`)
-  return words
+/** What this entry says about sessions: ocblob takes it for the plugin's options, in their rank among all settings. */
+function aboutSessions(options) {
+  const said = Object.entries(options).filter(([name, value]) => DEFAULTS[name] === null && value !== null)
+  // A relative directory begins at the file that says it, which is known to ocblob where the entry is the user's.
+  return Object.fromEntries(said.filter(([name, value]) => name !== "archive" || value === false || isFixed(value)))
 }
 
 /** A file that says when the last pass over a database began and who runs it; hosts take turns by it. */
