@@ -221,6 +221,20 @@ def test_blobs_of_refs_come_into_a_store_that_lost_them(cli: Cli, path: Path, tm
         assert [str(path.resolve())] == [entry.url for entry in store.registry.databases()]
 
 
+def test_a_lost_store_is_filled_again_for_rows_that_are_there(cli: Cli, path: Path, tmp_path: Path) -> None:
+    """No row goes in, and the blobs that rows name come out of the archive all the same; once is enough."""
+    offloaded(cli, path)
+    file = archived(path, tmp_path / "all.json", store=cli.store)
+    cli.store.rename(tmp_path / "lost")
+
+    filled = cli.run("unarchive", file, "--db", path, "--json")
+    again = cli.run("unarchive", file, "--db", path, "--json")
+
+    assert (0, 3, 3) == (filled.code, filled.json["already_there"], filled.json["blobs"]["new"])
+    assert (0, 0) == (again.code, again.json["blobs"]["put"])
+    assert [] == unresolved(path, cli.store)
+
+
 def test_refs_without_their_blobs_are_counted(cli: Cli, path: Path, tmp_path: Path) -> None:
     """The rows come back all the same, and the exit code is 3."""
     offloaded(cli, path)

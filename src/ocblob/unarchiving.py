@@ -13,8 +13,8 @@ from ocblob.databases.sqlite.vacuum import in_use
 from ocblob.errors import ArchiveError, DatabaseUnsupportedError, StoreNotFoundError
 from ocblob.marks import Marks
 from ocblob.passes import Opened, opened, register
-from ocblob.sessions.reader import Archive, ExtractedBlobs
-from ocblob.sessions.restocking import Restocked, look, needs_store, restock
+from ocblob.sessions.reader import Archive
+from ocblob.sessions.restocking import Named, Restocked, look, restock
 from ocblob.sessions.spans import refs_of
 from ocblob.sessions.unarchive import UnarchiveReport, apply_unarchive
 from ocblob.sessions.unarchive_plan import Choice, Fate, Header, SessionPlan, chosen, plan_unarchive
@@ -60,7 +60,7 @@ def unarchive_pass(  # noqa: PLR0913
 ) -> UnarchivePass:
     """Put sessions back; none named means all. `progress` is told the bytes to come, and gives what is told of each.
 
-    A store is opened, or made, only if rows that go in have refs. A dry run changes neither.
+    A store is opened, or made, only if rows have refs. A dry run changes neither.
     """
     archive = Archive(path)
     headers = headers_of(path)
@@ -73,10 +73,11 @@ def unarchive_pass(  # noqa: PLR0913
             say(f"warning: {warning}")
         parent = at.database.path.parent
         directory = parent if os.access(parent, os.W_OK) else None
-        refs = stack.enter_context(closing(Marks()))
-        only = stack.enter_context(archive.needed(wanted)) if sessions else None
+        going, looked_at = (stack.enter_context(closing(Marks())) for _ in range(2))
+        named = frozenset(wanted)
+        only = stack.enter_context(archive.needed(named)) if sessions else None
         blobs = stack.enter_context(archive.extract(only, directory))
-        told = progress(2 * sum(totals.size for session, totals in headers if session.id in set(wanted)))
+        told = progress(2 * sum(totals.size for session, totals in headers if session.id in named))
         plans = plan_unarchive(
             at.database,
             tree,
@@ -85,13 +86,15 @@ def unarchive_pass(  # noqa: PLR0913
             sessions=wanted,
             blobs=blobs,
             choice=Choice(replace=replace, large_cells=force or not used),
-            needed=lambda row: _note(refs, row),
+            needed=lambda row: _note(going, row),
+            looked_at=lambda row: _note(looked_at, row),
             directory=directory,
             progress=told,
         )
+        refs = Named(going, looked_at, blobs)
         if dry_run:
-            return UnarchivePass(str(path), plans, _as_planned(plans), _look(store_place, refs, blobs), "", False)
-        stocked, url, created = _stock(store_place, at, refs, blobs, say)
+            return UnarchivePass(str(path), plans, _as_planned(plans), _look(store_place, refs), "", False)
+        stocked, url, created = _stock(store_place, at, refs, say)
         report = apply_unarchive(
             at.database,
             tree,
@@ -113,32 +116,29 @@ def _note(refs: Marks, row: Row) -> None:
         refs.add(ref)
 
 
-def _stock(
-    store_place: config.StorePlace, at: Opened, refs: Marks, blobs: ExtractedBlobs, say: Say
-) -> tuple[Restocked, str, bool]:
+def _stock(store_place: config.StorePlace, at: Opened, refs: Named, say: Say) -> tuple[Restocked, str, bool]:
     """The blobs that refs name go into the store, which knows of the database from then on."""
-    any_refs, held = needs_store(refs, blobs)
-    if not any_refs:
+    if not (refs.any_going or refs.any_held):
         return Restocked(), "", False
     try:
-        store, created = create_store(store_place, wished=held)
+        store, created = create_store(store_place, wished=refs.any_held)
     except StoreNotFoundError:
-        return look(None, refs, blobs), "", False
+        return look(None, refs), "", False
     with store:
         if created:
             say(f"created a blob store at {store.url}")
         register(store, at, ())
-        return restock(store, refs, blobs), store.url, created
+        return restock(store, refs), store.url, created
 
 
-def _look(store_place: config.StorePlace, refs: Marks, blobs: ExtractedBlobs) -> Restocked:
+def _look(store_place: config.StorePlace, refs: Named) -> Restocked:
     """The same for a dry run: nothing is put."""
     try:
         store = open_store(store_place, read_only=True)
     except StoreNotFoundError:
-        return look(None, refs, blobs)
+        return look(None, refs)
     with store:
-        return look(store, refs, blobs)
+        return look(store, refs)
 
 
 def _tree(at: Opened, headers: list[Header], wanted: tuple[str, ...]) -> SessionTree:

@@ -47,7 +47,7 @@ def apply_unarchive(  # noqa: PLR0913
     going = {plan.session: plan for plan in plans if plan.fate not in {Fate.REFUSED, Fate.THERE}}
     try:
         with Putter(database, tree, report, announce=announce, room=room, keep=keep) as putter:
-            for session, rows in archive.sessions(tuple(going), blobs=blobs, directory=directory) if going else ():
+            for session, rows in archive.sessions(going.keys(), blobs=blobs, directory=directory) if going else ():
                 putter.put(going[session.id], rows)
                 progress(going[session.id].size)
         # Where a rowid was not free, rows lie in another order, and all is well.
@@ -75,10 +75,10 @@ def put_back(
     For sessions that somebody began to work in while they were deleted piece by piece. Their blobs are not looked
     at: what the rows' refs name was in a store before, and what was is registered.
     """
-    archive = Archive(path)
-    headers = [header for header in archive.headers() if header[0].id in set(sessions)]
+    archive, wanted = Archive(path), frozenset(sessions)
+    headers = [header for header in archive.headers() if header[0].id in wanted]
     chosen(headers, sessions)
-    with archive.needed(sessions) as needed, archive.extract(needed, directory) as blobs:
+    with archive.needed(wanted) as needed, archive.extract(needed, directory) as blobs:
         plans = plan_unarchive(
             database,
             tree,

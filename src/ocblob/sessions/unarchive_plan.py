@@ -121,23 +121,27 @@ def plan_unarchive(  # noqa: PLR0913
     blobs: BlobSource,
     choice: Choice,
     needed: Callable[[Row], None] = lambda _: None,
+    looked_at: Callable[[Row], None] = lambda _: None,
     directory: Path | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[SessionPlan, ...]:
-    """Decide for each of these sessions, in the archive's order; `needed` is told of each row that may go in.
+    """Decide for each of these sessions, in the archive's order.
 
+    `looked_at` is told of every row, `needed` of each one that may go in.
     Rows are read with their payloads, and must be what was archived. Memory: see `Comparison`.
     """
     totals = {session.id: each for session, each in headers}
     plans = []
     with RecentSnapshot(database) as recent:
         fits = Fits(lambda table: recent.still().shape(table))
-        for session, rows in archive.sessions(sessions, blobs=blobs, directory=directory) if sessions else ():
+        wanted = frozenset(sessions)
+        for session, rows in archive.sessions(wanted, blobs=blobs, directory=directory) if wanted else ():
             try:
                 comparison = Comparison(recent.now(), tree, session.id, fits=fits, whole=choice.replace, needed=needed)
                 digest = ArchivedDigest()
                 for table, row in rows:
                     digest.row(table, row)
+                    looked_at(row)
                     comparison.row(table, row)
                 plans.append(_plan(session, totals[session.id], digest, comparison.finish(), choice))
             except (BlobError, BackendError, DatabaseUnsupportedError) as error:
