@@ -29,7 +29,7 @@ def found(home: Path, said: Any, **more: str) -> config.Settings:
 
 
 def test_it_wins_over_the_users_entry_and_over_nothing_else(home: Path) -> None:
-    """A project's entry counts for its OpenCode; what the user wrote into config.toml, or a variable, wins over both."""
+    """A project's entry counts for its OpenCode; what the user wrote into config.toml, or a variable, wins."""
     said = {"maxSessions": 7, "maxAgeDays": 30, "by": "used"}
     assert (100, None) == (found(home, {}).max_sessions, found(home, {}).max_age_s)
     by_plugin = found(home, said)
