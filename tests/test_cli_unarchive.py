@@ -197,6 +197,23 @@ def test_a_held_lock_exits_11(cli: Cli, path: Path, file: Path, monkeypatch: pyt
     assert 0 == cli.run("unarchive", file, "--db", path).code
 
 
+def test_large_cells_beside_a_live_host_need_force(
+    cli: Cli, path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another process has the database open its sessions with such cells stay out; with --force they go in."""
+    before = rows(path)
+    delete(path)
+    monkeypatch.setattr("ocblob.sessions.unarchive_plan.LARGE_CELL_BYTES", 1000)
+    with Neighbour(path) as neighbour:
+        neighbour.execute("SELECT count(*) FROM session")
+        left = cli.run("unarchive", file, "--db", path)
+        forced = cli.run("unarchive", file, "--db", path, "--force")
+
+    assert (3, 0) == (left.code, forced.code)
+    assert "--force does it all the same" in left.err
+    assert before == rows(path)
+
+
 def offloaded(cli: Cli, path: Path) -> None:
     """Every payload out of the rows."""
     assert 0 == cli.run("offload", "--db", path, "--no-plugin", "--min-size", "1kB").code
