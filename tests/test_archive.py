@@ -16,7 +16,7 @@ from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.errors import ArchiveError, OcblobError, UsageError
 from ocblob.offload import offload
 from ocblob.rows import session_digest
-from ocblob.sessions import sealing
+from ocblob.sessions import contents, sealing
 from ocblob.sessions.archive import ArchiveReport, apply_archive, plan_archive
 from ocblob.sessions.element_writer import ElementWriter
 from ocblob.sessions.reader import Archive
@@ -285,8 +285,8 @@ def test_an_archive_that_reads_back_as_another_is_thrown_away(
 
 def test_a_nearly_full_disk_is_left_alone(path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large archive ends before a host beside it runs into a full disk."""
-    monkeypatch.setattr(sealing, "ROOM_LOOK_BYTES", 1000)
-    monkeypatch.setattr(sealing, "RESERVE_BYTES", 2**62)
+    monkeypatch.setattr(contents, "ROOM_LOOK_BYTES", 1000)
+    monkeypatch.setattr(contents, "RESERVE_BYTES", 2**62)
 
     with pytest.raises(ArchiveError, match="nearly full"):
         archive(path, place)

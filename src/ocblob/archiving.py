@@ -12,7 +12,8 @@ from ocblob import config
 from ocblob.errors import ArchiveError, BackendError, DatabaseUnsupportedError, StoreNotFoundError
 from ocblob.passes import opened
 from ocblob.sessions.archive import ArchivePlan, ArchiveReport, apply_archive, plan_archive
-from ocblob.sessions.sealing import RESERVE_BYTES, ArchivePlace, archive_place, make_directory
+from ocblob.sessions.contents import RESERVE_BYTES
+from ocblob.sessions.sealing import ArchivePlace, archive_place, make_directory
 from ocblob.space import ANNOUNCED_BYTES, Say
 from ocblob.store import BlobStore
 from ocblob.stores import open_store

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import SessionDatabase, SessionFacts
@@ -118,7 +119,7 @@ def apply_archive(  # noqa: PLR0913
     begun = time.monotonic()
     if not plan.sessions:
         return ArchiveReport("")
-    run = _Run(database, tree, plan.sessions, host=host, refs=refs, progress=progress)
+    run = _Run(database, tree, plan.sessions, host=host, refs=refs, directory=place.directory, progress=progress)
     with Inlining(store, refs=refs, archive=place.name or str(place.directory)) as inlining:
         path, size = seal(place, lambda sink: run.write(sink, inlining), progress=progress)
         return ArchiveReport(
@@ -142,6 +143,7 @@ class _Run:
     sessions: Sequence[SessionFacts]
     host: str
     refs: bool
+    directory: Path
     progress: Callable[[int], None]
     sealed: list[SealedSession] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
@@ -158,7 +160,14 @@ class _Run:
                 if self.sealed:
                     sink.write(b",\n")
                 writer = ElementWriter(
-                    sink, snapshot, self.tree, inlining, host=self.host, refs=self.refs, archived_ms=archived_ms
+                    sink,
+                    snapshot,
+                    self.tree,
+                    inlining,
+                    host=self.host,
+                    refs=self.refs,
+                    archived_ms=archived_ms,
+                    directory=self.directory,
                 )
                 self.sealed.append(writer.write(facts))
                 sink.write(b"\n")

@@ -1,6 +1,7 @@
 """The contents of one archived row, kept until the next row is asked for: small ones in memory, large ones on disk."""
 
 import io
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,12 @@ from ocblob.sessions.values import BlobText, ContentHead, Piece
 
 MEMORY_BYTES: Final = 1024 * 1024
 """Contents of a row up to this size together never touch the disk."""
+
+
+RESERVE_BYTES: Final = 64 * 1024 * 1024
+"""Room that what is large leaves on its disk: a host that works there must not run into a full one."""
+ROOM_LOOK_BYTES: Final = 16 * 1024 * 1024
+"""How often it is looked at."""
 
 
 class BlobSource(Protocol):
@@ -116,6 +123,24 @@ def _sized(chunks: Iterator[bytes], part: BlobText) -> Iterator[bytes]:
         if left < 0:
             raise BlobCorruptError(f"blob {part.digest} is larger than a row says", digest=part.digest)
         yield chunk
+
+
+class Watched:
+    """Writes to a file, and fails before its disk is full."""
+
+    def __init__(self, file: BinaryIO, directory: Path | None) -> None:
+        self._file = file
+        self._directory = directory or tempfile.gettempdir()
+        self._unseen = 0
+
+    def write(self, data: bytes, /) -> int:
+        """Raises `ArchiveError` for a disk that is nearly full, and OSError."""
+        self._unseen += len(data)
+        if self._unseen >= ROOM_LOOK_BYTES:
+            self._unseen = 0
+            if shutil.disk_usage(self._directory).free < RESERVE_BYTES:
+                raise ArchiveError(f"{self._directory}: the disk is nearly full; nothing was kept")
+        return self._file.write(data)
 
 
 def scratch_file(directory: Path | None) -> BinaryIO:

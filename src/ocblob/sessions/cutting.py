@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ocblob.sessions.lines import TextSink
+from ocblob.sessions.lines import Writable
 
 _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
 
@@ -39,7 +39,7 @@ class Cut:
 class Listed:
     """A JSON list, an item a line: each item ends the line of the one before it."""
 
-    def __init__(self, sink: TextSink, opening: bytes) -> None:
+    def __init__(self, sink: Writable, opening: bytes) -> None:
         self._sink = sink
         self._empty = True
         sink.write(opening + b"\n")

@@ -1,18 +1,22 @@
 """One session into an archive: what people see of it, the blobs it needs beside, and every row of every table."""
 
-from collections.abc import Iterator
+import itertools
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final, cast
 
 from ocblob import base64stream
 from ocblob.cells import OwnedTable, SessionTree
 from ocblob.databases.session_rows import Content, Row, SessionFacts, Snapshot
 from ocblob.rows import SessionHasher
 from ocblob.scan import PayloadSpan, RefSpan, Span
+from ocblob.sessions.contents import Watched
 from ocblob.sessions.cutting import Cut, Listed
 from ocblob.sessions.elements import FORMAT
 from ocblob.sessions.inlining import Inlining, SessionRefs
-from ocblob.sessions.lines import TextSink
+from ocblob.sessions.lines import TextSink, Writable
 from ocblob.sessions.packing import ScannedRow, pack_rows, scanned
 from ocblob.sessions.shown import HOST, Shown
 from ocblob.sessions.spans import row_size
@@ -20,6 +24,8 @@ from ocblob.sessions.values import dumped
 
 TITLE_CHARS: Final = 1000
 NAME_CHARS: Final = 200
+SPOOL_BYTES: Final = 4 * 1024 * 1024
+COPY_BYTES: Final = 256 * 1024
 NO_TYPE: Final = "application/octet-stream;base64"
 
 
@@ -57,7 +63,10 @@ class ElementWriter:
         host: str,
         refs: bool,
         archived_ms: int,
+        directory: Path,
     ) -> None:
+        """`directory` takes what is too large for memory meanwhile."""
+        self._directory = directory
         self._sink = sink
         self._snapshot = snapshot
         self._tree = tree
@@ -76,9 +85,7 @@ class ElementWriter:
         self._show(session)
         sink.write(dumped({"ocblob": self._head(facts)})[1:-2] + b",\n")
         refs = SessionRefs(self._inlining)
-        self._attach(session, refs)
-        self._tables(b'"context":[', self._context(session))
-        self._tables(b'"tables":[', self._owned(session), counted=True)
+        self._attach_and_pack(session, refs)
         totals = {
             "rows": self._rows,
             "size": self._size,
@@ -109,23 +116,33 @@ class ElementWriter:
             "refs": self._refs,
         }
 
-    def _attach(self, session: str, refs: SessionRefs) -> None:
-        """The blobs that rows need and nothing before them has brought."""
-        listed = Listed(self._sink, b'"attachments":[')
-        for where in (*self._context(session), *self._owned(session)):
-            for row in where.rows:
-                found = scanned(row)
-                name = ""
-                for value, spans in zip(row.values, found.spans, strict=True):
-                    for span in spans:
-                        if isinstance(value, Content) and isinstance(span, PayloadSpan):
-                            self._attach_payload(listed, value, span)
-                        elif isinstance(span, RefSpan):
-                            name = name or self._name(where.table, row)
-                            if self._inlining.fetches(span.ref):
-                                self._attach_blob(listed, span)
-                            refs.look(span.ref, name)
-        listed.close(b"],\n")
+    def _attach_and_pack(self, session: str, refs: SessionRefs) -> None:
+        """The blobs that rows need and nothing before them has brought, then the rows.
+
+        Each row is read once: its line waits in a file without a name until all blobs stand before it.
+        """
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES, prefix=".ocblob-", dir=str(self._directory)) as spool:
+            lines = Watched(cast("BinaryIO", spool), self._directory)
+            attached = Listed(self._sink, b'"attachments":[')
+            self._tables(lines, attached, refs, b'"context":[', self._context(session))
+            self._tables(lines, attached, refs, b'"tables":[', self._owned(session), counted=True)
+            attached.close(b"],\n")
+            spool.seek(0)
+            while piece := spool.read(COPY_BYTES):
+                self._sink.write(piece)
+
+    def _attach(self, attached: Listed, refs: SessionRefs, table: str, found: ScannedRow) -> None:
+        """What one row needs."""
+        name = ""
+        for value, spans in zip(found.row.values, found.spans, strict=True):
+            for span in spans:
+                if isinstance(value, Content) and isinstance(span, PayloadSpan):
+                    self._attach_payload(attached, value, span)
+                elif isinstance(span, RefSpan):
+                    name = name or self._name(table, found.row)
+                    if self._inlining.fetches(span.ref):
+                        self._attach_blob(attached, span)
+                    refs.look(span.ref, name)
 
     def _attach_payload(self, listed: Listed, content: Content, span: PayloadSpan) -> None:
         if self._inlining.begin(span.digest, span.size):
@@ -144,8 +161,17 @@ class ElementWriter:
             self._sink.write(piece)
         self._sink.write(b'"')
 
-    def _tables(self, opening: bytes, tables: Iterator[_Where], *, counted: bool = False) -> None:
-        listed = Listed(self._sink, opening)
+    def _tables(  # noqa: PLR0913
+        self,
+        spool: Writable,
+        attached: Listed,
+        refs: SessionRefs,
+        opening: bytes,
+        tables: Iterator[_Where],
+        *,
+        counted: bool = False,
+    ) -> None:
+        listed = Listed(spool, opening)
         for where in tables:
             # A table without rows is not written: the first row decides.
             first = next(where.rows, None)
@@ -155,19 +181,24 @@ class ElementWriter:
             shape = self._snapshot.shape(where.table)
             if counted:
                 self._hasher.table(where.table, shape.columns)
-            rows = self._scanned(first, where.rows, counted=counted)
-            pack_rows(self._sink, where.table, shape.columns, shape.key, rows)
+            rows = self._scanned(itertools.chain((first,), where.rows), counted=counted)
+            pack_rows(spool, where.table, shape.columns, shape.key, self._attached(rows, attached, refs, where.table))
         listed.close(b"],\n")
 
-    def _scanned(self, first: Row, others: Iterator[Row], *, counted: bool) -> Iterator[ScannedRow]:
-        row: Row | None = first
-        while row is not None:
+    def _scanned(self, rows: Iterable[Row], *, counted: bool) -> Iterator[ScannedRow]:
+        for row in rows:
             if counted:
                 self._hasher.row(row)
                 self._rows += 1
                 self._size += row_size(row)
             yield scanned(row)
-            row = next(others, None)
+
+    def _attached(
+        self, rows: Iterable[ScannedRow], attached: Listed, refs: SessionRefs, table: str
+    ) -> Iterator[ScannedRow]:
+        for found in rows:
+            self._attach(attached, refs, table, found)
+            yield found
 
     def _owned(self, session: str) -> Iterator[_Where]:
         for table in self._tree.owned:

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final, Self
 
 from ocblob.errors import ArchiveError, BlobCorruptError, BlobMissingError
 from ocblob.scan import PayloadSpan, scan
-from ocblob.sessions.contents import scratch_file
+from ocblob.sessions.contents import Watched, scratch_file
 from ocblob.sessions.lines import text_chunks
 
 READ_BYTES: Final = 1024 * 1024
@@ -67,9 +67,10 @@ class ExtractedBlobs:
         """Some bytes of the blob that comes in."""
         if self._file is None:
             self._file = scratch_file(self._directory)
+            self._watched = Watched(self._file, self._directory)
         if self._at == self._end:
             self._file.seek(self._end)
-        self._file.write(data)
+        self._watched.write(data)
         self._at += len(data)
 
     def keep(self, digest: str) -> None:

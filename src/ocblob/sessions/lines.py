@@ -131,7 +131,7 @@ def text_chunks(file: BinaryIO) -> Iterator[bytes]:
 class Writable(Protocol):
     """What the text is written to."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes, /) -> object:
         """All of it."""
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from ocblob.databases.session_rows import Content, Row
 from ocblob.scan import PayloadSpan, Span
 from ocblob.sessions.cutting import Cut, Listed
-from ocblob.sessions.lines import TextSink
+from ocblob.sessions.lines import Writable
 from ocblob.sessions.spans import spans_of
 from ocblob.sessions.values import (
     PIECE_BYTES,
@@ -38,7 +38,7 @@ def scanned(row: Row) -> ScannedRow:
 
 
 def pack_rows(
-    sink: TextSink, table: str, columns: Sequence[str], key: Sequence[str], rows: Iterable[ScannedRow]
+    sink: Writable, table: str, columns: Sequence[str], key: Sequence[str], rows: Iterable[ScannedRow]
 ) -> int:
     """One table; how many rows it has. Begins and ends without a line end."""
     head = dumped({"table": table, "columns": columns, "key": key, "rows": []})
@@ -52,7 +52,7 @@ def pack_rows(
     return count
 
 
-def _pack_row(sink: TextSink, scanned_row: ScannedRow) -> None:
+def _pack_row(sink: Writable, scanned_row: ScannedRow) -> None:
     values: list[object] = [packed_value(scanned_row.row.rowid)]
     behind: list[tuple[Content, tuple[Span, ...]]] = []
     room = LINE_VALUES_BYTES
@@ -88,7 +88,7 @@ def _line_text(content: Content, spans: tuple[Span, ...]) -> str | None:
         return None
 
 
-def _pack_content(sink: TextSink, content: Content, spans: tuple[Span, ...]) -> None:
+def _pack_content(sink: Writable, content: Content, spans: tuple[Span, ...]) -> None:
     head = dumped({"kind": content.kind, "size": content.size, "pieces": []})
     listed = Listed(sink, head.removesuffix(b"]}"))
     for piece in _pieces(content, spans):

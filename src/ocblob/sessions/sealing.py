@@ -7,16 +7,16 @@ left is removed a day later by whoever writes an archive in the same directory.
 import contextlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from ocblob.errors import ArchiveError, UsageError
 from ocblob.filesystem import create_private, fsync_fd, make_private_directory, publish_new
+from ocblob.sessions.contents import Watched
 from ocblob.sessions.lines import TextSink
 from ocblob.sessions.verification import verify
 
@@ -24,10 +24,6 @@ PLAIN: Final = ".json"
 PACKED: Final = ".json.zst"
 STALE_S: Final = 86400
 """Longer than any archive takes: what was last written before is nobody's."""
-RESERVE_BYTES: Final = 64 * 1024 * 1024
-"""Room that a large archive leaves on its disk: a host that works there must not run into a full one."""
-ROOM_LOOK_BYTES: Final = 16 * 1024 * 1024
-"""How often it is looked at."""
 NAME_TRIES: Final = 10
 _PART = re.compile(r"\.ocblob-archive-[0-9a-f]{16}\.part")
 
@@ -83,7 +79,7 @@ def seal(
         part = place.directory / f".ocblob-archive-{os.urandom(8).hex()}.part"
         try:
             with create_private(part) as file:
-                sink = TextSink(_Watched(file, place.directory), packed=place.packed)
+                sink = TextSink(Watched(file, place.directory), packed=place.packed)
                 digests = write(sink)
                 sink.flush()
                 file.flush()
@@ -102,23 +98,6 @@ def make_directory(directory: Path) -> None:
     """The default place of archives, which only its owner can enter. Raises `ArchiveError`."""
     with _told(directory):
         make_private_directory(directory)
-
-
-class _Watched:
-    """A file that fails before its disk is full."""
-
-    def __init__(self, file: BinaryIO, directory: Path) -> None:
-        self._file = file
-        self._directory = directory
-        self._unseen = 0
-
-    def write(self, data: bytes) -> int:
-        self._unseen += len(data)
-        if self._unseen >= ROOM_LOOK_BYTES:
-            self._unseen = 0
-            if shutil.disk_usage(self._directory).free < RESERVE_BYTES:
-                raise ArchiveError(f"{self._directory}: the disk is nearly full; no archive was written")
-        return self._file.write(data)
 
 
 def _publish(part: Path, place: ArchivePlace) -> Path:
