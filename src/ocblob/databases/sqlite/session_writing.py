@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
+import apsw
+
 from ocblob.databases.sqlite.connection import Bindings, connect, make_wal_durable, translated
+from ocblob.errors import DatabaseError
 
 TRANSACTION_S: Final = 0.15
 """A transaction takes nothing more after this long; a host that waits for the lock is frozen meanwhile."""
@@ -15,6 +18,9 @@ HELD_S: Final = 0.3
 """After this much of the lock, in transactions that follow each other, it is left alone for a while."""
 PAUSE_S: Final = 0.11
 """That long: SQLite's own way to wait looks whether the lock is free every 0.1 s, and may miss every shorter gap."""
+
+WAL_PAGES: Final = 1000
+"""From this many on the WAL is moved into the file, as SQLite would by itself; but out of the transaction's time."""
 
 
 class SessionWriter:
@@ -28,6 +34,8 @@ class SessionWriter:
         self.longest_transaction_s = 0.0
         self.wal = self.rows("PRAGMA journal_mode") == [("wal",)]
         self.rows(f"PRAGMA synchronous={'NORMAL' if self.wal else 'FULL'}")
+        self._wal_pages = 0
+        self.db.set_wal_hook(self._committed)
 
     def __enter__(self) -> Self:
         return self
@@ -51,6 +59,14 @@ class SessionWriter:
             self._ended = time.monotonic()
             self._held_s += self._ended - self._begun
             self.longest_transaction_s = max(self.longest_transaction_s, self._ended - self._begun)
+        if self._wal_pages > WAL_PAGES:
+            # Nobody waits for a passive one, and it waits for nobody. What was committed is committed without it.
+            with contextlib.suppress(DatabaseError):
+                self.rows("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
 
     def _give_way(self) -> None:
         """Who waits for the lock gets it, though one of our transactions follows the other."""
