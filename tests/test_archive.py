@@ -13,7 +13,7 @@ import pytest
 from ocblob import filesystem
 from ocblob.cells import Scope
 from ocblob.databases.sqlite import SQLiteDatabase
-from ocblob.errors import ArchiveError, OcblobError, UsageError
+from ocblob.errors import ArchiveError, BlobCorruptError, OcblobError, UsageError
 from ocblob.offload import offload
 from ocblob.rows import session_digest
 from ocblob.sessions import contents, sealing
@@ -328,6 +328,57 @@ with as_nobody():
     place.chmod(0o555)
 
     assert f"{place}: no archive was written: Permission denied" == finish(spawn(code)).strip()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a rename does it there")
+def test_a_file_system_without_hard_links_gets_archives_too(
+    path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is taken by an empty file first; one that is there is not written over there either."""
+    monkeypatch.setattr(Path, "hardlink_to", _no_links)
+
+    report = archive(path, place)
+
+    assert digests(path) == verify(Path(report.path))
+    assert [Path(report.path)] == list(place.iterdir())
+    source = place / "new"
+    source.write_text("new")
+    with pytest.raises(FileExistsError):
+        filesystem.publish_new(source, Path(report.path))
+    assert report.size == Path(report.path).stat().st_size
+
+
+def _no_links(self: Path, target: Path) -> None:
+    raise PermissionError(errno.EPERM, f"{self} to {target}")
+
+
+def test_an_interrupted_run_leaves_nothing(path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while sessions are written removes what was begun."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ElementWriter, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        archive(path, place)
+    assert [] == list(place.iterdir())
+
+
+def test_a_blob_that_goes_bad_while_it_is_read_stops_the_archive(
+    path: Path, place: Path, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was found true a moment before; no archive with half of it is kept."""
+    move_out(path, store)
+
+    def half(self: BlobStore, digest: str) -> Iterator[bytes]:
+        del self
+        yield b"half"
+        raise BlobCorruptError("gone bad", digest=digest)
+
+    monkeypatch.setattr(BlobStore, "chunks", half)
+    with pytest.raises(BlobCorruptError):
+        archive(path, place, store)
+    assert [] == list(place.iterdir())
 
 
 def test_many_sessions_share_one_file(tmp_path: Path, place: Path) -> None:
