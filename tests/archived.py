@@ -56,7 +56,8 @@ def _element(snapshot: Snapshot, tree: SessionTree, facts: SessionFacts, seen: s
         "created_ms": facts.created_ms, "used_ms": facts.used_ms, "archived_ms": 1, "refs": False,
     }  # fmt: skip
     totals = {
-        "rows": facts.rows, "size": facts.size, "unresolved": len(refs - found.keys()),
+        "rows": facts.rows, "size": sum(_size(row) for owned in tree.owned for row in snapshot.rows(owned, facts.id)),
+        "unresolved": len(refs - found.keys()),
         "digest": session_digest(snapshot, tree, facts.id),
     }  # fmt: skip
     urls = [f'"data:application/pdf;base64,{pybase64.b64encode(data).decode()}"' for data in new.values()]
@@ -118,6 +119,10 @@ def _values(snapshot: Snapshot, tree: SessionTree, session: str, column: str) ->
         value = row.values[place]
         if isinstance(value, Content):
             yield b"".join(value.chunks()).decode()
+
+
+def _size(row: Row) -> int:
+    return sum(value.size for value in row.values if isinstance(value, Content))
 
 
 def _packed(value: object) -> str:

@@ -174,6 +174,28 @@ def test_no_archive(cli: Cli, path: Path, tmp_path: Path) -> None:
     assert f"{other}, line 1" in foreign.err
 
 
+def test_a_damaged_archive_gives_what_is_whole(cli: Cli, path: Path, file: Path) -> None:
+    """Without --salvage nothing is taken, and it is named; with it the other sessions are back, with exit 3."""
+    before = rows(path)
+    delete(path)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+    refused = cli.run("unarchive", file, "--db", path)
+    listed = cli.run("unarchive", file, "--list", "--salvage", "--json")
+    done = cli.run("unarchive", file, "--db", path, "--salvage")
+
+    assert (1, 3, 3) == (refused.code, listed.code, done.code)
+    assert "hint: --salvage" in refused.err
+    assert ["ses_0", "ses_kid"] == sessions(path) == [each["id"] for each in listed.json["sessions"]]
+    assert before["project"] == rows(path)["project"]
+    assert "damaged       1 piece of the archive" in done.out.decode()
+    assert ["all.json"] == [
+        other.name for other in file.parent.iterdir() if "all" in other.name or "salvage" in other.name
+    ]
+
+
 def test_a_database_of_no_known_host(cli: Cli, file: Path, tmp_path: Path) -> None:
     """Sessions go only where it is known what one is."""
     other = tmp_path / "other.db"

@@ -1,10 +1,11 @@
 """Sessions out of an archive file: a database, a store and the verb composed."""
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ocblob import config
 from ocblob.cells import SessionTree
@@ -15,6 +16,7 @@ from ocblob.marks import Marks
 from ocblob.passes import Opened, opened, register
 from ocblob.sessions.reader import Archive
 from ocblob.sessions.restocking import Named, Restocked, look, restock
+from ocblob.sessions.salvage import Salvaged, salvage
 from ocblob.sessions.spans import refs_of
 from ocblob.sessions.unarchive import UnarchiveReport, apply_unarchive
 from ocblob.sessions.unarchive_plan import Choice, Fate, Header, SessionPlan, chosen, plan_unarchive
@@ -34,16 +36,44 @@ class UnarchivePass:
     store: str
     """Where the blobs of refs are; empty if no row that goes in has one."""
     store_created: bool
+    salvaged: Salvaged
+    """What of a damaged archive is whole; nothing if that was not asked for."""
 
     @property
     def complete(self) -> bool:
         """Whether every session is back, and every blob that its refs name can be had."""
-        return self.report.complete and not self.blobs.unresolved
+        return self.report.complete and not self.blobs.unresolved and not self.salvaged.lost
 
 
-def headers_of(path: Path) -> list[Header]:
-    """What an archive holds. Raises `ArchiveError`."""
-    return list(Archive(path).headers())
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A readable archive."""
+
+    archive: Archive
+    headers: list[Header]
+    salvaged: Salvaged
+
+
+@contextmanager
+def found_in(path: Path, *, salvaging: bool) -> Iterator[Found]:
+    """What an archive holds; with `salvaging` what is whole in it, in a copy beside it. Raises `ArchiveError`."""
+    if not salvaging:
+        archive = Archive(path)
+        try:
+            headers = list(archive.headers())
+        except ArchiveError as error:
+            error.hint = "--salvage takes the sessions in it that are whole" if path.is_file() else ""
+            raise
+        yield Found(archive, headers, Salvaged())
+        return
+    directory = path.parent if os.access(path.parent, os.W_OK) else None
+    with TemporaryDirectory(prefix=".ocblob-salvage-", dir=directory) as name:
+        copy = Path(name) / "whole.json"
+        salvaged = salvage(path, copy)
+        if not salvaged.sessions:
+            raise ArchiveError(f"{path}: no session in it is whole: {'; '.join(salvaged.problems[:1])}")
+        archive = Archive(copy)
+        yield Found(archive, list(archive.headers()), salvaged)
 
 
 def unarchive_pass(  # noqa: PLR0913
@@ -54,6 +84,7 @@ def unarchive_pass(  # noqa: PLR0913
     sessions: tuple[str, ...],
     replace: bool,
     force: bool,
+    salvaging: bool,
     dry_run: bool,
     say: Say,
     progress: Callable[[int], Callable[[int], None]] = lambda _: lambda _: None,
@@ -62,12 +93,13 @@ def unarchive_pass(  # noqa: PLR0913
 
     A store is opened, or made, only if rows have refs. A dry run changes neither.
     """
-    archive = Archive(path)
-    headers = headers_of(path)
-    wanted = chosen(headers, sessions)
     database_path = config.database_path(place)
-    used = not dry_run and database_path.is_file() and in_use(database_path)
-    with opened(place, write=not dry_run) as at, ExitStack() as stack:
+    with ExitStack() as stack:
+        found = stack.enter_context(found_in(path, salvaging=salvaging))
+        archive, headers = found.archive, found.headers
+        wanted = chosen(headers, sessions)
+        used = not dry_run and database_path.is_file() and in_use(database_path)
+        at = stack.enter_context(opened(place, write=not dry_run))
         tree = _tree(at, headers, wanted)
         for warning in at.database.warnings:
             say(f"warning: {warning}")
@@ -93,7 +125,9 @@ def unarchive_pass(  # noqa: PLR0913
         )
         refs = Named(going, looked_at, blobs)
         if dry_run:
-            return UnarchivePass(str(path), plans, _as_planned(plans), _look(store_place, refs), "", False)
+            return UnarchivePass(
+                str(path), plans, _as_planned(plans), _look(store_place, refs), "", False, found.salvaged
+            )
         stocked, url, created = _stock(store_place, at, refs, say)
         report = apply_unarchive(
             at.database,
@@ -108,7 +142,7 @@ def unarchive_pass(  # noqa: PLR0913
             progress=told,
         )
         report.longest_transaction_s = at.database.longest_transaction_s
-    return UnarchivePass(str(path), plans, report, stocked, url, created)
+    return UnarchivePass(str(path), plans, report, stocked, url, created, found.salvaged)
 
 
 def _note(refs: Marks, row: Row) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ocblob import config
-from ocblob.cli.main import EXIT_ERROR, EXIT_INCOMPLETE, EXIT_LOCKED, complain
+from ocblob.cli.main import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_LOCKED, complain
 from ocblob.cli.options import (
     byte_bar,
     dry_run_option,
@@ -22,7 +22,7 @@ from ocblob.cli.options import (
 )
 from ocblob.cli.retention_options import day, shortened
 from ocblob.sessions.unarchive_plan import Fate, Header, SessionPlan
-from ocblob.unarchiving import UnarchivePass, headers_of, unarchive_pass
+from ocblob.unarchiving import UnarchivePass, found_in, unarchive_pass
 from ocblob.units import format_size
 
 _LISTED = ("session", "title", "created", "last used", "rows", "size", "parent")
@@ -45,6 +45,11 @@ _WORDS = (
 @click.option(
     "--force", is_flag=True, help="Also cells of 100 MB and more while another process has the database open."
 )
+@click.option(
+    "--salvage",
+    is_flag=True,
+    help="Of a damaged archive the sessions that are whole; a copy of them takes room beside it.",
+)
 @dry_run_option
 @standard_options
 @click.pass_context
@@ -58,6 +63,7 @@ def command(
     sessions: tuple[str, ...],
     replace: bool,
     force: bool,
+    salvage: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -69,8 +75,10 @@ def command(
     a session that is there and differs is left as it is, unless --replace. The archive stays as it is.
     """
     if listed:
-        _list(headers_of(file), as_json=as_json)
-        return
+        with found_in(file, salvaging=salvage) as found:
+            _list(found.headers, as_json=as_json)
+        print_problems(found.salvaged.problems, found.salvaged.lost, verbose=verbose)
+        ctx.exit(EXIT_INCOMPLETE if found.salvaged.lost else EXIT_DONE)
     place = config.database_place(db)
     with ExitStack() as bars:
         done = unarchive_pass(
@@ -80,6 +88,7 @@ def command(
             sessions=sessions,
             replace=replace,
             force=force,
+            salvaging=salvage,
             dry_run=dry_run,
             say=sayer(quiet=quiet),
             progress=lambda total: bars.enter_context(byte_bar("unarchive", total, quiet=quiet or as_json)),
@@ -91,6 +100,7 @@ def command(
         _print(place, done, dry_run=dry_run)
     if not done.complete:
         print_problems(report.problems, max(len(report.problems), report.failed), verbose=verbose)
+        print_problems(done.salvaged.problems, done.salvaged.lost, verbose=verbose)
         print_problems(done.blobs.problems, sum(done.blobs.unresolved.values()), verbose=verbose)
     if report.locked:
         complain(report.locked, "run it again; what is back stays, and the rest goes in")
@@ -129,6 +139,8 @@ def _print(place: config.Place, done: UnarchivePass, *, dry_run: bool) -> None:
     for fate, words in _WORDS:
         if count := report.count(fate):
             click.echo(f"  {words:<13} {count:,} session{'s' * (count != 1)}")
+    if done.salvaged.lost:
+        click.echo(f"  {'damaged':<13} {done.salvaged.lost:,} piece{'s' * (done.salvaged.lost != 1)} of the archive")
     click.echo(f"  {'rows':<13} {report.rows:,}, {format_size(report.size)}")
     if done.blobs.put:
         click.echo(
@@ -173,9 +185,10 @@ def _told(done: UnarchivePass) -> dict[str, Any]:
         "blobs": asdict(done.blobs),
         "store": done.store,
         "store_created": done.store_created,
+        "damaged": done.salvaged.lost,
         "failed": report.failed,
         "locked": report.locked,
-        "problems": report.problems,
+        "problems": [*report.problems, *done.salvaged.problems],
         "complete": done.complete,
         "longest_transaction_s": report.longest_transaction_s,
         "elapsed_s": report.elapsed_s,
