@@ -29,6 +29,7 @@ bench: $(VENV)/installed  ## the figures of the README
 	$(BIN)/python benchmarks/bench_marks.py
 	$(BIN)/python benchmarks/bench_opencode.py
 	$(BIN)/python benchmarks/bench_sessions.py
+	$(BIN)/python benchmarks/bench_watch.py
 
 clean:
 	rm -rf $(VENV) .cache .coverage* demo build dist

@@ -54,12 +54,20 @@ def command(
     place = config.plugin_database(db)
     path = config.database_path(place)
     words = [*_without_every(ctx.meta[_WORDS]), "--db", str(path)]
+    # Somebody may look on when it begins; what is said then is not said every quarter of an hour.
+    later: list[str] = []
+
+    def one_pass() -> bool:
+        complete = _run_pass([*words, *later])
+        later[:] = ["--scheduled"]
+        return complete
+
     say = sayer(quiet=quiet)
     say(f"watching {path}")
     restore = end_on_sigterm()
     try:
         watch(
-            lambda: _passes(words),
+            one_pass,
             _looker(path),
             every_s=every_s,
             clock=_clock(),
@@ -85,7 +93,7 @@ def _without_every(words: tuple[str, ...]) -> list[str]:
     return kept
 
 
-def _passes(words: list[str]) -> bool:
+def _run_pass(words: list[str]) -> bool:
     """One pass; whether it did all there was to do. What goes wrong is told, and the loop goes on."""
     try:
         # Not `main`: that would make another exception of SIGTERM's.
