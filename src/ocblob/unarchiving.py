@@ -84,7 +84,7 @@ def unarchive_pass(  # noqa: PLR0913
     sessions: tuple[str, ...],
     replace: bool,
     force: bool,
-    salvaging: bool,
+    salvaging: bool = False,
     dry_run: bool,
     say: Say,
     progress: Callable[[int], Callable[[int], None]] = lambda _: lambda _: None,
