@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import pytest
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import Deleted, DeleteResult
 from ocblob.databases.sqlite import SQLiteDatabase
-from ocblob.errors import DatabaseError, DatabaseLockedError, OcblobError
+from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError, OcblobError
 from ocblob.sessions.limits import RetainLimits
 from ocblob.sessions.plan import Totals, plan_retain
-from ocblob.sessions.retain import Fate, RetainReport, Seal, Sealed, apply_retain, witness
+from ocblob.sessions.retain import Fate, Look, RetainReport, Seal, Sealed, apply_retain, witness
 from ocblob.sessions.trees import Tree
 from processes import Neighbour
-from samples import opencode_profile
+from samples import opencode_profile, opened
 from talks import Talk, make_talks, many, orphans, rows, sessions, sound
 
 FAMILY = (
@@ -52,6 +53,7 @@ class Scene:
         *,
         seal: Seal | None = None,
         put_back: Callable[[Sequence[str]], str] | None = None,
+        look: Look | None = None,
     ) -> RetainReport:
         """Plan and apply, as `ocblob retain --no-archive` does it unless there is another seal."""
 
@@ -60,7 +62,7 @@ class Scene:
 
         plan = plan_retain(database.survey(self.tree), limits, now_ms=int(time.time() * 1000))
         seal = seal or (lambda sessions: witness(database, self.tree, sessions))
-        return apply_retain(database, self.tree, plan, seal=seal, put_back=put_back, told=told)
+        return apply_retain(database, self.tree, plan, seal=seal, put_back=put_back, look=look, told=told)
 
 
 @pytest.fixture
@@ -157,7 +159,7 @@ def test_a_child_that_comes_in_the_last_moment_is_seen(scene: Scene, database: S
     """Children are looked for inside the transaction that deletes."""
 
     class Late(Forwarding):
-        def delete_sessions(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+        def delete(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
             with Neighbour(scene.path) as neighbour:
                 neighbour.execute("UPDATE session SET parent_id=? WHERE id='ses_d'", sessions[0])
             return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
@@ -216,7 +218,7 @@ def test_one_tree_that_cannot_be_deleted_stops_no_other(tmp_path: Path) -> None:
     with SQLiteDatabase(scene.path) as database:
 
         class Refusing(Forwarding):
-            def delete_sessions(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+            def delete(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
                 if "ses_3" in sessions:
                     raise DatabaseError("a row of it is damaged")
                 return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
@@ -229,11 +231,76 @@ def test_one_tree_that_cannot_be_deleted_stops_no_other(tmp_path: Path) -> None:
     assert sound(scene.path)
 
 
+def test_what_the_database_refuses_is_not_sealed(scene: Scene, database: SQLiteDatabase) -> None:
+    """A row of another session hangs on one of these: that tree stays, and no run archives it again; the others go."""
+    with opened(scene.path) as db:
+        db.execute("UPDATE part SET session_id='ses_d' WHERE id='prt_ses_b_1'").fetchall()
+    sealed: list[str] = []
+
+    def seal(sessions: Sequence[str]) -> Sealed:
+        sealed.extend(sessions)
+        return witness(database, scene.tree, sessions)
+
+    report = scene.retain(database, RetainLimits(max_sessions=1), seal=seal)
+
+    assert {"ses_a": Fate.EVICTED, "ses_b": Fate.FAILED, "ses_c": Fate.EVICTED} == fates(report)
+    assert ["ses_a", "ses_a1", "ses_a2", "ses_c"] == sealed
+    assert "prt_ses_b_1" in report.problems[0]
+    assert ["ses_b", "ses_d"] == sessions(scene.path)
+
+
+def test_where_nothing_may_go_nothing_is_sealed(scene: Scene, database: SQLiteDatabase) -> None:
+    """A trigger that runs when rows are deleted stands against every tree: an error before an archive is begun."""
+    with opened(scene.path) as db:
+        db.execute("CREATE TRIGGER t AFTER DELETE ON part BEGIN DELETE FROM project; END").fetchall()
+
+    def seal(_: Sequence[str]) -> Sealed:
+        raise AssertionError
+
+    with pytest.raises(DatabaseUnsupportedError, match="trigger t"):
+        scene.retain(database, RetainLimits(max_sessions=1), seal=seal)
+    assert 6 == len(sessions(scene.path))
+
+
+def test_what_cannot_be_sealed_is_not_tried(scene: Scene, database: SQLiteDatabase) -> None:
+    """A session that is known to lack a blob stays with its tree, and none of the tree is sealed."""
+    asked: list[str] = []
+
+    def look(sessions: Sequence[str]) -> dict[str, str]:
+        asked.extend(sessions)
+        return {"ses_a2": "blob 12 is missing"}
+
+    def seal(sessions: Sequence[str]) -> Sealed:
+        assert ["ses_b"] == list(sessions)
+        return witness(database, scene.tree, sessions)
+
+    report = scene.retain(database, RetainLimits(max_sessions=2), seal=seal, look=look)
+
+    assert ["ses_a", "ses_a1", "ses_a2", "ses_b"] == asked
+    assert {"ses_a": Fate.UNSEALED, "ses_b": Fate.EVICTED} == fates(report)
+    assert ["ses_a stays (unsealed): ses_a2: blob 12 is missing"] == report.problems
+
+
+def test_a_lock_before_it_seals_nothing(scene: Scene, database: SQLiteDatabase) -> None:
+    """While somebody holds the lock no archive is begun: each of many runs would write one."""
+
+    def seal(_: Sequence[str]) -> Sealed:
+        raise AssertionError
+
+    with Neighbour(scene.path) as neighbour:
+        neighbour.execute("BEGIN IMMEDIATE")
+        report = scene.retain(database, RetainLimits(max_sessions=1), seal=seal)
+        neighbour.execute("ROLLBACK")
+
+    assert "is locked by another process" in report.locked
+    assert not report.complete
+
+
 def test_a_lock_ends_it_with_what_was_done(scene: Scene, database: SQLiteDatabase) -> None:
     """What went before the lock is told; the rest is as it was."""
 
     class Locking(Forwarding):
-        def delete_sessions(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+        def delete(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
             if "ses_b" in sessions:
                 raise DatabaseLockedError("somebody holds it")
             return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
@@ -261,7 +328,7 @@ def test_what_was_half_deleted_is_put_back_at_once(
     calls = []
 
     class Halving(Forwarding):
-        def delete_sessions(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+        def delete(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
             if "ses_b" in sessions:
                 return DeleteResult(Deleted.HALF, 17)
             return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
@@ -291,7 +358,7 @@ def test_what_an_error_leaves_half_deleted_is_put_back(
     calls = []
 
     class Breaking(Forwarding):
-        def delete_sessions(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+        def delete(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
             if "ses_b" not in sessions:
                 return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
             with Neighbour(scene.path) as neighbour:
@@ -314,7 +381,8 @@ def test_who_interrupts_it_finds_no_session_in_pieces(scene: Scene, database: SQ
     calls = []
 
     class Interrupted(Forwarding):
-        def delete_sessions(self, _tree: SessionTree, sessions: Sequence[str], **_more: Any) -> DeleteResult:
+        def delete(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+            del tree, unchanged
             with Neighbour(scene.path) as neighbour:
                 neighbour.execute("DELETE FROM event WHERE aggregate_id=?", sessions[0])
             raise KeyboardInterrupt
@@ -341,10 +409,20 @@ def test_nothing_to_evict_seals_nothing(scene: Scene, database: SQLiteDatabase) 
 
 
 class Forwarding:
-    """A database that does what the real one does, but for what a test overrides."""
+    """A database that does what the real one does, but for a deletion that is meant."""
 
     def __init__(self, database: SQLiteDatabase) -> None:
         self.database = database
+
+    def delete_sessions(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+        """Asking whether something would be deleted is no deletion yet."""
+        if not isinstance(unchanged, partial):
+            return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
+        return self.delete(tree, sessions, unchanged=unchanged)
+
+    def delete(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+        """For tests to override."""
+        return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.database, name)

@@ -18,7 +18,7 @@ from ocblob.filesystem import is_other_users
 from ocblob.passes import Opened, opened, register
 from ocblob.sessions.archiver import Archiver, Bar
 from ocblob.sessions.plan import RetainPlan, plan_retain
-from ocblob.sessions.retain import PutBack, RetainReport, Seal, Told, apply_retain, witness
+from ocblob.sessions.retain import Look, PutBack, RetainReport, Seal, Told, apply_retain, witness
 from ocblob.sessions.sealing import ArchivePlace, archive_place, make_directory
 from ocblob.size_warnings import SizeWarning, look, told
 from ocblob.space import Say, VacuumWhen, vacuum_after
@@ -94,6 +94,7 @@ def retain_pass(  # noqa: PLR0913
             with _store(store_place, at, say, needed=archive is not None and settings.archive_refs) as (store, absent):
                 seal: Seal = partial(witness, database, tree)
                 back: PutBack | None = None
+                lacking: Look | None = None
                 if archive is not None:
                     if is_other_users(database.path):
                         say(f"warning: {database.path} belongs to another user, who cannot read the archive")
@@ -102,8 +103,8 @@ def retain_pass(  # noqa: PLR0913
                     archiver = Archiver(
                         database, tree, host, archive, store, settings.archive_refs, allowed, facts, bar
                     )
-                    seal, back = archiver.seal, archiver.put_back
-                report = apply_retain(database, tree, plan, seal=seal, put_back=back, told=hear)
+                    seal, back, lacking = archiver.seal, archiver.put_back, archiver.look
+                report = apply_retain(database, tree, plan, seal=seal, put_back=back, look=lacking, told=hear)
             report.longest_transaction_s = database.longest_transaction_s
     # Who holds the database holds it against a vacuum too.
     space = vacuum_after(path, "never" if report.locked else vacuum, say=say)

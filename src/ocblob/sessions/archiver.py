@@ -1,5 +1,6 @@
 """What a retention lets go, in one new archive file first; and back out of it, if something comes between."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -7,10 +8,13 @@ from pathlib import Path
 
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import SessionDatabase, SessionFacts
+from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError
+from ocblob.ref import Ref
 from ocblob.sessions.archive import ArchivePlan, ArchiveReport, apply_archive
-from ocblob.sessions.element_writer import SealedSession
+from ocblob.sessions.inlining import NO_STORE
 from ocblob.sessions.retain import Sealed
 from ocblob.sessions.sealing import ArchivePlace
+from ocblob.sessions.spans import refs_of
 from ocblob.sessions.unarchive import put_back
 from ocblob.store import BlobStore
 
@@ -35,6 +39,19 @@ class Archiver:
     done: list[ArchiveReport] = field(default_factory=list)
     """What was written."""
 
+    def look(self, sessions: Sequence[str]) -> dict[str, str]:
+        """See `Look`: by what the store has of the blobs that refs name; none of them is read."""
+        listed = _Listed(self.store)
+        found: dict[str, str] = {}
+        with self.database.snapshot() as snapshot:
+            for session in sessions:
+                refs = (
+                    ref for owned in self.tree.owned for row in snapshot.rows(owned, session) for ref in refs_of(row)
+                )
+                if why := self._lacking(Counter(reason for ref in refs if (reason := listed.trouble(ref)))):
+                    found[session] = why
+        return found
+
     def seal(self, sessions: Sequence[str]) -> Sealed:
         """See `Seal`."""
         plan = ArchivePlan(tuple(self.facts[session] for session in sessions))
@@ -50,7 +67,7 @@ class Archiver:
                 progress=progress,
             )
         self.done.append(done)
-        left = {session.id: why for session in done.sessions if (why := self._why_not(session))}
+        left = {session.id: why for session in done.sessions if (why := self._lacking(session.unresolved))}
         return Sealed(done.digests, left, done.path, done.size)
 
     def put_back(self, sessions: Sequence[str]) -> str:
@@ -59,11 +76,43 @@ class Archiver:
         report = put_back(self.database, self.tree, path, sessions, directory=self.place.directory)
         return "" if report.complete else report.locked or "; ".join(report.problems)
 
-    def _why_not(self, session: SealedSession) -> str:
-        """Why an archived session must not go: its archive lacks a blob that may be had another time."""
-        lacking = {reason: count for reason, count in session.unresolved.items() if reason not in self.allowed}
+    def _lacking(self, unresolved: Mapping[str, int]) -> str:
+        """Why a session must not go: an archive would lack a blob that may be had another time."""
+        lacking = {reason: count for reason, count in unresolved.items() if reason not in self.allowed}
         if not lacking:
             return ""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lacking.items()))
         refs = "ref" if sum(lacking.values()) == 1 else "refs"
         return f"{refs} without a blob ({reasons})"
+
+
+class _Listed:
+    """What a store has, asked once for each blob."""
+
+    def __init__(self, store: BlobStore | None) -> None:
+        self._store = store
+        self._sizes: dict[str, int | str] = {}
+        """By digest; or the reason why it cannot be had."""
+
+    def trouble(self, ref: Ref) -> str:
+        """The reason, as an archive counts by; empty if it seems to be there."""
+        if ref.digest not in self._sizes:
+            self._sizes[ref.digest] = self._ask(ref.digest)
+        found = self._sizes[ref.digest]
+        if isinstance(found, str):
+            return found
+        return "" if found == ref.size else "foreign"
+
+    def _ask(self, digest: str) -> int | str:
+        if self._store is None:
+            return NO_STORE[0]
+        try:
+            return self._store.header(digest).size
+        except BlobExpiredError:
+            return "expired"
+        except BlobCorruptError:
+            return "corrupt"
+        except BlobError:
+            return "missing"
+        except BackendError:
+            return "unavailable"

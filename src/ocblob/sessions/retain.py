@@ -34,6 +34,8 @@ class Sealed:
     """Bytes of it."""
 
 
+PROBED_SESSIONS: Final = 5000
+"""Sessions of which the database is asked at once whether it would delete them."""
 _AT_WORK: Final = "somebody works in it"
 
 
@@ -78,7 +80,7 @@ class RetainReport(Problems):
     archived: int = 0
     """Sessions in it."""
     results: list[TreeResult] = field(default_factory=list)
-    """In the order of the plan; trees that were not come to have none."""
+    """Of trees that were come to: those that could not go anyhow, then the others in the order of the plan."""
     locked: str = ""
     """Why it ended early: who holds the database, for longer than we wait."""
     longest_transaction_s: float = 0.0
@@ -104,11 +106,19 @@ class RetainReport(Problems):
         """Whether all went that was to go."""
         return self.evicted.trees == self.planned.trees
 
+    def add(self, tree: Tree, fate: Fate, rows: int, why: str) -> None:
+        """What became of a tree."""
+        self.results.append(TreeResult(tree.root, len(tree.sessions), tree.size, fate, rows, why))
+        if fate is not Fate.EVICTED:
+            self.tell(f"{tree.root} stays ({fate}): {why}")
+
 
 Seal = Callable[[Sequence[str]], Sealed]
 """Seals sessions, in this order; what it raises means that nothing was."""
 PutBack = Callable[[Sequence[str]], str]
 """Puts rows of sessions back that were sealed in a file; why they are not back, if so. Raises `OcblobError` too."""
+Look = Callable[[Sequence[str]], Mapping[str, str]]
+"""Which of these sessions cannot be sealed now, and why, as far as that is known without sealing them."""
 Told = Callable[[Tree, str], None]
 """Hears of each tree that went, and of the archive it is in, as soon as it has gone."""
 
@@ -120,29 +130,84 @@ def apply_retain(  # noqa: PLR0913
     *,
     seal: Seal,
     put_back: PutBack | None,
+    look: Look | None,
     told: Told = lambda _tree, _archive: None,
 ) -> RetainReport:
     """Evict what the plan says. Raises what `seal` raises, before anything is deleted.
 
-    A tree goes only if it was sealed as a whole and is still what the plan saw, and what was sealed.
+    A tree goes only if it was sealed as a whole and is still what the plan saw, and what was sealed. What cannot go is
+    not even sealed, as far as that is known before: it would be sealed again by every run.
     """
     begun = time.monotonic()
     report = RetainReport(planned=plan.leaving, before=plan.before)
-    if plan.evictions:
-        sealed = seal([session for eviction in plan.evictions for session in eviction.tree.sessions])
+    trees = _fit(database, tree, [eviction.tree for eviction in plan.evictions], look, report)
+    if trees:
+        sealed = seal([session for each in trees for session in each.sessions])
         report.archive, report.archive_size, report.archived = sealed.archive, sealed.archive_size, len(sealed.digests)
         evictor = _Evictor(database, tree, sealed, put_back, report)
-        for eviction in plan.evictions:
-            if not evictor.evict(eviction.tree):
+        for each in trees:
+            if not evictor.evict(each):
                 break
             if report.results[-1].fate is Fate.EVICTED:
-                told(eviction.tree, sealed.archive)
+                told(each, sealed.archive)
         try:
             database.flush()
         except DatabaseError as error:
             report.tell(f"after a power cut, what went last may be back: {error}")
     report.elapsed_s = time.monotonic() - begun
     return report
+
+
+def _fit(
+    database: SessionDatabase, tree: SessionTree, trees: Sequence[Tree], look: Look | None, report: RetainReport
+) -> list[Tree]:
+    """Those that may go; of the others the report tells why they stay. None if the database is locked."""
+    try:
+        if trees:
+            # No sessions: it takes the lock, and that is all.
+            database.delete_sessions(tree, (), unchanged=lambda _: True)
+        refused = _refused(database, tree, trees)
+    except DatabaseLockedError as error:
+        report.locked = str(error)
+        return []
+    asked = [session for each in trees if each.root not in refused for session in each.sessions]
+    unfit = look(asked) if look is not None else {}
+    fit = []
+    for each in trees:
+        lacking = next((session for session in each.sessions if session in unfit), None)
+        if each.root in refused:
+            report.add(each, Fate.FAILED, 0, refused[each.root])
+        elif lacking is not None:
+            report.add(each, Fate.UNSEALED, 0, f"{lacking}: {unfit[lacking]}")
+        else:
+            fit.append(each)
+    return fit
+
+
+def _refused(database: SessionDatabase, tree: SessionTree, trees: Sequence[Tree]) -> dict[str, str]:
+    """The roots of those that the database refuses to delete, and why."""
+    found: dict[str, str] = {}
+    group: list[Tree] = []
+    for number, each in enumerate(trees, start=1):
+        group.append(each)
+        if sum(len(one.sessions) for one in group) < PROBED_SESSIONS and number < len(trees):
+            continue
+        # All at once: hardly ever is one of them refused.
+        if _why_refused(database, tree, [session for one in group for session in one.sessions]):
+            found |= {one.root: why for one in group if (why := _why_refused(database, tree, one.sessions))}
+        group = []
+    return found
+
+
+def _why_refused(database: SessionDatabase, tree: SessionTree, sessions: Sequence[str]) -> str:
+    """Why these would not be deleted; nothing is deleted, as nothing is said to be unchanged."""
+    try:
+        database.delete_sessions(tree, sessions, unchanged=lambda _: False)
+    except DatabaseLockedError:
+        raise
+    except DatabaseError as error:
+        return str(error)
+    return ""
 
 
 def witness(database: SessionDatabase, tree: SessionTree, sessions: Iterable[str]) -> Sealed:
@@ -173,10 +238,7 @@ class _Evictor:
 
     def evict(self, each: Tree) -> bool:
         """Whether to go on: not if the database is locked."""
-        fate, rows, why = self._unsealed(each) or self._delete(each)
-        self._report.results.append(TreeResult(each.root, len(each.sessions), each.size, fate, rows, why))
-        if fate is not Fate.EVICTED:
-            self._report.tell(f"{each.root} stays ({fate}): {why}")
+        self._report.add(each, *(self._unsealed(each) or self._delete(each)))
         return not self._report.locked
 
     def _unsealed(self, each: Tree) -> tuple[Fate, int, str] | None:
