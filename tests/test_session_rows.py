@@ -303,6 +303,34 @@ def test_sessions_that_refer_to_each_other_go_together(path: Path) -> None:
         assert (Deleted.DELETED, 18) == delete(database, "one", "two")
 
 
+@pytest.mark.parametrize("action", ["CASCADE", "NO ACTION", "RESTRICT"])
+@pytest.mark.parametrize("whole", [10_000, 0], ids=["whole", "in-pieces"])
+def test_rows_of_a_tree_that_refer_to_each_other_go_together(
+    path: Path, monkeypatch: pytest.MonkeyPatch, whole: int, action: str
+) -> None:
+    """Sessions and rows that refer to others of their table are deleted with them, or stop the deletion."""
+    monkeypatch.setattr(session_delete, "WHOLE_ROWS_MAX", whole)
+    query(path, f"ALTER TABLE session ADD COLUMN root TEXT REFERENCES session(id) ON DELETE {action}")
+    with SQLiteDatabase(path) as database:
+        fill(database, "one", "two")
+        query(path, "UPDATE session SET root='one' WHERE id='two'")
+        with pytest.raises(DatabaseError, match="session two"):
+            delete(database, "one")
+        if action == "CASCADE":
+            query(path, "CREATE TABLE node (id TEXT, n INTEGER PRIMARY KEY, up REFERENCES node(n) ON DELETE CASCADE)")
+            query(path, "INSERT INTO node VALUES ('one', 1, NULL), ('one', 2, 1), ('two', 3, 2)")
+            result = database.delete_sessions(with_table("node"), ["one", "two"], unchanged=lambda _: True)
+            assert (Deleted.DELETED, 21) == (result.outcome, result.rows)
+        elif action == "NO ACTION":
+            assert (Deleted.DELETED, 18) == delete(database, "one", "two")
+        elif whole:
+            with pytest.raises(DatabaseError, match="FOREIGN KEY"):
+                delete(database, "one", "two")
+            assert 18 == len(rows_of(database, "one")) + len(rows_of(database, "two"))
+        else:
+            assert (Deleted.HALF, 16) == delete(database, "one", "two")
+
+
 def test_table_with_the_sessions_id_loses_its_rows_too(path: Path) -> None:
     """A table that has come with a later version leaves no orphan."""
     query(path, "CREATE TABLE later (id TEXT, note TEXT)")

@@ -37,7 +37,7 @@ def delete_sessions(
             check_deletion(state, tree, sessions)
             if not unchanged(state):
                 return CHANGED
-            whole = _is_small(state, tree, sessions)
+            whole = _is_small(state, tree, sessions) or _refers_to_itself(state, tree)
             if writer.wal and not whole:
                 return PieceDeletion(writer, tree, sessions, state=state, version=version).run()
         # Without a WAL no transaction ends while a state is held, so it is let go before one begins.
@@ -71,6 +71,12 @@ def _is_small(state: SQLiteSnapshot, tree: SessionTree, sessions: Sequence[str])
         ((count, bytes_),) = state.select(measured, ids)
         rows, size = rows + count, size + bytes_
     return rows <= WHOLE_ROWS_MAX and size <= WHOLE_BYTES_MAX
+
+
+def _refers_to_itself(state: SQLiteSnapshot, tree: SessionTree) -> bool:
+    """Whether rows of a table refer to others of it: piece by piece a cascade would take rows of later pieces."""
+    others = {owned.table.lower() for owned in tree.owned} - {tree.sessions.table.lower()}
+    return any(key.table.lower() == key.parent.lower() in others for key in state.tables.foreign_keys())
 
 
 def check_deletion(state: SQLiteSnapshot, tree: SessionTree, sessions: Sequence[str]) -> None:
@@ -115,11 +121,17 @@ def _check_key(
 
 def delete_rows(writer: SessionWriter, tree: SessionTree, sessions: Sequence[str]) -> int:
     """All rows of these sessions, inside a transaction; rows before what they refer to."""
-    before, rows = writer.db.total_changes(), 0
-    for owned in reversed(tree.owned):
-        condition, ids = among(quote(owned.session), sessions)
+    state = SQLiteSnapshot(writer.path, writer.db)
+    conditions = [(owned, *among(quote(owned.session), sessions)) for owned in tree.owned]
+    counts = [
+        state.select(f"SELECT count(*) FROM {quote(owned.table)} WHERE {condition}", ids)[0][0]
+        for owned, condition, ids in conditions
+    ]
+    before = writer.db.total_changes()
+    for owned, condition, ids in reversed(conditions):
         writer.rows(f"DELETE FROM {quote(owned.table)} WHERE {condition}", ids)
-        rows += writer.db.changes()
-    if writer.db.total_changes() - before != rows:
+    # Rows that a cascade takes are counted here too.
+    rows = writer.db.total_changes() - before
+    if rows != sum(counts):
         raise ChangedError(f"{writer.path}: more than the rows of these sessions would be deleted; nothing was")
     return rows

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
 
+import apsw
+
 from ocblob.cells import OwnedTable, SessionTree
 from ocblob.databases.session_rows import Content, Deleted, DeleteResult, Row, Value
 from ocblob.databases.sqlite.connection import quote
@@ -61,14 +63,17 @@ class PieceDeletion:
     def run(self) -> DeleteResult:
         """Until all is gone, or somebody is found to work in these sessions."""
         # The sessions themselves go last: until then what is left of a tree is found by them.
-        last = [owned for owned in self._tree.owned if owned.table == self._tree.sessions.table]
-        pieces = self._pieces([owned for owned in reversed(self._tree.owned) if owned not in last])
+        last = self._tree.sessions
+        pieces = self._pieces([owned for owned in reversed(self._tree.owned) if owned.table != last.table])
         try:
             piece = next(pieces, None)
             while piece is not None:
                 piece = self._delete_some(piece, pieces)
             self._delete_last(last)
-        except ChangedError:
+        except DatabaseError as error:
+            # A row that came meanwhile may stand in the way by a foreign key.
+            if not isinstance(error, ChangedError) and not isinstance(error.__cause__, apsw.ConstraintError):
+                raise
             return DeleteResult(Deleted.HALF if self._gone else Deleted.CHANGED, self._gone)
         return DeleteResult(Deleted.DELETED, self._gone)
 
@@ -88,14 +93,16 @@ class PieceDeletion:
         self._gone += taken
         return piece
 
-    def _delete_last(self, tables: Sequence[OwnedTable]) -> None:
+    def _delete_last(self, owned: OwnedTable) -> None:
         with self._writer.transaction():
-            live = self._live()
-            taken = 0
-            for piece in self._pieces(tables):
-                if live is not None:
-                    self._compare(piece, live)
-                taken += self._delete(piece)
+            self._live()  # compares these very rows
+            before, taken = self._writer.db.total_changes(), self._left[owned.table]
+            condition, ids = among(quote(owned.session), self._sessions)
+            # By one statement: sessions may refer to each other.
+            self._writer.rows(f"DELETE FROM {quote(owned.table)} WHERE {condition}", ids)
+            if self._writer.db.total_changes() - before != taken:
+                raise ChangedError(f"rows of {owned.table} are not what they were")
+            self._left[owned.table] = 0
             self._check_counts(SQLiteSnapshot(self._writer.path, self._writer.db))
         self._gone += taken
 
