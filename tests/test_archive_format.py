@@ -200,7 +200,10 @@ def test_what_does_not_fit_is_told_by_its_line(tmp_path: Path, old: str, new: st
     before = text.rpartition(old)[0] if old == "]\n" else text.partition(old)[0]
     path.write_text(before + new + text[len(before) + len(old) :])
 
-    with pytest.raises(ArchiveError, match=rf"{re.escape(str(path))}, line \d+: .*not an archive that ocblob wrote"):
+    expected = rf"{re.escape(str(path))}, line \d+: .*not an archive that ocblob wrote"
+    with pytest.raises(ArchiveError, match=expected):
+        list(Archive(path).sessions())
+    with pytest.raises(ArchiveError, match=expected):
         list(Archive(path).headers())
 
 

@@ -40,9 +40,7 @@ class NoBlobs:
 class RowContents:
     """Keeps what pieces a content has. Closing it makes every content it gave unreadable."""
 
-    def __init__(self, directory: Path | None, blobs: BlobSource, *, keep: bool = True) -> None:
-        """Without `keep` nothing is kept: who counts rows does not look into them."""
-        self._keep = keep
+    def __init__(self, directory: Path | None, blobs: BlobSource) -> None:
         self._directory = directory
         self._blobs = blobs
         self._spool: BinaryIO | None = None
@@ -99,8 +97,6 @@ class RowContents:
 
     def _write(self, data: bytes) -> int:
         at = self._held
-        if not self._keep:
-            return at
         if self._spool is None:
             self._spool = io.BytesIO()
         try:

@@ -15,6 +15,8 @@ FORMAT: Final = 1
 _INFO: Final = b'{"info":{'
 _OCBLOB: Final = b'"ocblob":{'
 _PARTS: Final = b',"parts":['
+_CONTEXT: Final = b'"context":['
+_TABLES: Final = b'"tables":['
 _ROWS: Final = b'"rows":['
 _ROW: Final = b'{"row":'
 _CONTENTS: Final = b',"contents":['
@@ -69,7 +71,7 @@ Rows = Iterator[tuple[ArchivedTable, Row]]
 
 
 class Elements:
-    """Walks over an archive: for each session `begin`, `rows` to their end, `totals`; until `begin` gives None."""
+    """Walks over an archive: each session's `begin`, `rows` to their end or `pass_rows`, `totals`; then `begin` is None."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -104,13 +106,20 @@ class Elements:
 
     def rows(self, contents: RowContents) -> Rows:
         """The rows of the session that was begun, those of its context first. To be read to the end."""
-        for name, context in ((b'"context":[', True), (b'"tables":[', False)):
+        for name, context in ((_CONTEXT, True), (_TABLES, False)):
             self._lines.expect(name)
             for line, _ in self._items(b"],"):
                 table = self._table(line, context=context)
                 for row_line, _ in self._items(*_CLOSINGS):
                     contents.clear()
                     yield table, self._row(row_line, table, contents)
+
+    def pass_rows(self) -> None:
+        """Instead of `rows`: pass over them, unparsed. That they are as they were written, `totals` tells."""
+        for name in (_CONTEXT, _TABLES):
+            self._lines.expect(name)
+            while self._lines.skip()[0] != b"],":
+                pass
 
     def totals(self) -> ArchivedTotals:
         """What stands behind the rows. The text of the whole session is looked at by then."""

@@ -69,12 +69,11 @@ class Archive:
     path: Path
 
     def headers(self) -> Iterator[tuple[ArchivedSession, ArchivedTotals]]:
-        """Every session, in the order of the file. The whole file is read, and its grammar checked."""
+        """Every session, in the order of the file. All of it is read; each session's text must have its digest."""
         with Lines(self.path) as lines:
             elements = Elements(lines)
             while (session := elements.begin()) is not None:
-                for _ in elements.rows(RowContents(None, NoBlobs(), keep=False)):
-                    pass
+                elements.pass_rows()
                 yield session, elements.totals()
 
     def sessions(
@@ -84,11 +83,13 @@ class Archive:
         with Lines(self.path) as lines, contextlib.closing(RowContents(directory, blobs or NoBlobs())) as contents:
             elements = Elements(lines)
             while (session := elements.begin()) is not None:
-                rows = elements.rows(contents)
-                if not wanted or session.id in wanted:
+                if wanted and session.id not in wanted:
+                    elements.pass_rows()
+                else:
+                    rows = elements.rows(contents)
                     yield session, rows
-                for _ in rows:
-                    pass
+                    for _ in rows:
+                        pass
                 elements.totals()
 
     def needed(self, wanted: Collection[str] = ()) -> Needed:
