@@ -124,6 +124,17 @@ def test_refs_without_blobs_end_with_3(cli: Cli, path: Path, tmp_path: Path) -> 
     assert 3 == len(verify(tmp_path / "a.json"))
 
 
+def test_an_archive_changes_nothing_but_itself(cli: Cli, path: Path, tmp_path: Path) -> None:
+    """Blobs come out of the store, and database and store are byte for byte what they were; nothing is registered."""
+    cli.run("offload", "--db", path, "--min-size", "1kB")
+    before = tree(tmp_path / "db"), tree(cli.store)
+
+    done = cli.run("archive", tmp_path / "a.json", "--db", path, "--json")
+
+    assert (0, 3) == (done.code, done.json["blobs"])
+    assert before == (tree(tmp_path / "db"), tree(cli.store))
+
+
 def test_refs_stay_and_their_blobs_are_pinned(cli: Cli, path: Path, tmp_path: Path) -> None:
     """With --refs the file has no attachment in it, and the store tells which archive keeps them."""
     cli.run("offload", "--db", path, "--min-size", "1kB")

@@ -71,7 +71,7 @@ Rows = Iterator[tuple[ArchivedTable, Row]]
 
 
 class Elements:
-    """Walks over an archive: each session's `begin`, `rows` to their end or `pass_rows`, `totals`; then `begin` is None."""
+    """Walks over an archive: of each session `begin`, `rows` to their end or `pass_rows`, then `totals`."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
