@@ -1,6 +1,7 @@
 """Sessions out of an archive file: a database, a store and the verb composed."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ def unarchive_pass(  # noqa: PLR0913
 
     A store is opened, or made, only if rows have refs. A dry run changes neither.
     """
+    begun = time.monotonic()
     database_path = config.database_path(place)
     with ExitStack() as stack:
         found = stack.enter_context(found_in(path, salvaging=salvaging))
@@ -141,6 +143,7 @@ def unarchive_pass(  # noqa: PLR0913
             announce=say,
             progress=told,
         )
+        report.elapsed_s = time.monotonic() - begun
         report.longest_transaction_s = at.database.longest_transaction_s
     return UnarchivePass(str(path), plans, report, stocked, url, created, found.salvaged)
 
