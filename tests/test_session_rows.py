@@ -473,9 +473,10 @@ def test_commit_after_the_look_matters_only_in_these_sessions(
         ("DELETE FROM part WHERE id='prt_one_2'", Deleted.HALF),
         ("INSERT INTO part VALUES ('new', 'msg_one', 'one', 1, 1, '{}')", Deleted.HALF),
         ("INSERT INTO part VALUES ('new', 'msg_one', 'two', 1, 1, '{}')", Deleted.HALF),
+        ("INSERT INTO session VALUES ('child', 'prj', 'one', 't', NULL, 0, 1, 1)", Deleted.HALF),
         ("ALTER TABLE message ADD COLUMN more DEFAULT 5", Deleted.HALF),
     ],
-    ids=["other", "changed", "session", "deleted", "inserted", "referring", "schema"],
+    ids=["other", "changed", "session", "deleted", "inserted", "referring", "child", "schema"],
 )
 def test_work_between_two_pieces_is_noticed(
     path: Path, monkeypatch: pytest.MonkeyPatch, sql: str, outcome: Deleted

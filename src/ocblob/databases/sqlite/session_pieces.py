@@ -133,6 +133,8 @@ class PieceDeletion:
             return None
         live = SQLiteSnapshot(self._writer.path, self._writer.db)
         self._check_counts(live)
+        if live.children(self._tree, self._sessions) != self._state.children(self._tree, self._sessions):
+            raise ChangedError("a session was begun by one of these")
         for session in self._sessions:
             rows = (state.rows(self._tree.sessions, session) for state in (self._state, live))
             if not all(_same(old, new) for old, new in zip_longest(*rows)):
