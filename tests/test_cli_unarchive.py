@@ -1,5 +1,6 @@
 """`ocblob unarchive`: what it prints, its exit codes, the store that refs need."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -181,6 +182,9 @@ def test_a_damaged_archive_gives_what_is_whole(cli: Cli, path: Path, file: Path)
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
+    killed = file.parent / ".ocblob-salvage-killed"
+    killed.mkdir()
+    os.utime(killed, (1, 1))
 
     refused = cli.run("unarchive", file, "--db", path)
     listed = cli.run("unarchive", file, "--list", "--salvage", "--json")

@@ -1,12 +1,14 @@
 """Sessions out of an archive file: a database, a store and the verb composed."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from ocblob import config
 from ocblob.cells import SessionTree
@@ -23,6 +25,9 @@ from ocblob.sessions.unarchive import UnarchiveReport, apply_unarchive
 from ocblob.sessions.unarchive_plan import Choice, Fate, Header, SessionPlan, chosen, plan_unarchive
 from ocblob.space import Say
 from ocblob.stores import create_store, open_store
+
+SALVAGE_PREFIX: Final = ".ocblob-salvage-"
+LEFTOVER_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +73,23 @@ def found_in(path: Path, *, salvaging: bool) -> Iterator[Found]:
         yield Found(archive, headers, Salvaged())
         return
     directory = path.parent if os.access(path.parent, os.W_OK) else None
-    with TemporaryDirectory(prefix=".ocblob-salvage-", dir=directory) as name:
+    if directory is not None:
+        _remove_leftovers(directory)
+    with TemporaryDirectory(prefix=SALVAGE_PREFIX, dir=directory) as name:
         copy = Path(name) / "whole.json"
         salvaged = salvage(path, copy)
         if not salvaged.sessions:
             raise ArchiveError(f"{path}: no session in it is whole: {'; '.join(salvaged.problems[:1])}")
         archive = Archive(copy)
         yield Found(archive, list(archive.headers()), salvaged)
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """What killed salvages left; a younger one may be at work."""
+    for leftover in directory.glob(f"{SALVAGE_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_S:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def unarchive_pass(  # noqa: PLR0913
