@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import time
@@ -87,6 +88,19 @@ def test_no_archive_no_deletion(cli: Cli, database: Path) -> None:
     assert "Error: retain: " in done.err
     assert 4 == len(sessions(database))
     assert 4 == steps(done)["offload"]["done"]["report"]["payloads"]
+    assert steps(done)["prune"]["done"] is not None
+
+
+def test_a_full_disk_in_one_step(cli: Cli, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system says is told as the step's error, and the others go on."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/archives/new")
+
+    monkeypatch.setattr("ocblob.maintaining.steps.retain_pass", full)
+    done = cli.run("maintain", "--db", database, "--max-sessions", "1", "--json")
+    assert 1 == done.code
+    assert "Error: retain: /archives/new: No space left on device" in done.err
     assert steps(done)["prune"]["done"] is not None
 
 

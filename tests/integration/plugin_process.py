@@ -58,7 +58,8 @@ elif mode == "fails":
     sys.exit("Error: the disk is on fire\nhint: put it out")
 elif mode == "warns" and verb == "maintain":
     note()
-    for line in ("warning: evicted session ses_old", "Warning: OpenCode database is large", "  a word"):
+    many = int(os.environ.get("FAKE_COUNT", "1"))
+    for line in ["warning: evicted session ses_old"] * many + ["Warning: OpenCode database is large", "  a word"]:
         print(line, file=sys.stderr)
     sys.exit(3)
 elif mode == "endless":

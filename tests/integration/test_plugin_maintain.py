@@ -133,20 +133,20 @@ def test_it_is_nice_and_in_a_group_of_its_own(tmp_path: Path, runtime: Runtime, 
 
 
 def test_what_a_pass_says_is_in_the_log(tmp_path: Path, runtime: Runtime, command: FakeCommand) -> None:
-    """Warnings as warnings, an eviction among them; a failure with its words; nothing is printed."""
+    """Warnings as warnings, an eviction among them, the last ones of very many; a failure with its words."""
     found = {}
-    for mode in ("warns", "fails"):
-        given = command.options | {"rescan": False, "environment": {"FAKE_MODE": mode}} | LIMIT
+    for mode, count in (("warns", "1"), ("warns", "1000"), ("fails", "1")):
+        given = command.options | {"rescan": False, "environment": {"FAKE_MODE": mode, "FAKE_COUNT": count}} | LIMIT
         told = "a word" if mode == "warns" else "gave 1"
         steps = [["advance", 61 * MINUTE_MS], idle(), ["told", told]]
-        case = runtime.one(tmp_path / mode, {"options": given, "steps": steps})
-        found[mode] = [(log["level"], log["message"]) for log in case["logs"]]
+        case = runtime.one(tmp_path / mode / count, {"options": given, "steps": steps})
+        found[f"{mode} {count}"] = [(log["level"], log["message"]) for log in case["logs"]]
     expected = [
         ("warn", "ocblob: evicted session ses_old"),
         ("warn", "ocblob: OpenCode database is large"),
         ("info", "ocblob: a word"),
     ]
-    assert expected == found["warns"]
-    ((level, message),) = found["fails"]
+    assert [expected, expected] == [found["warns 1"], found["warns 1000"]]
+    ((level, message),) = found["fails 1"]
     assert "warn" == level
     assert "the maintain pass gave 1: Error: the disk is on fire" in message

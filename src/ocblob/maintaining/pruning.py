@@ -1,5 +1,6 @@
 """Prune as a step of a pass that runs often: it reads everything registered, so once a day is enough."""
 
+import contextlib
 import hashlib
 import time
 from pathlib import Path
@@ -35,7 +36,9 @@ def prune_if_due(place: config.StorePlace, state: Path, *, freed: bool, dry_run:
         return "it ran within the last day"
     done = prune_pass(place, expected=freed, dry_run=dry_run, say=say)
     if not dry_run:
-        stamp.touch(mode=PRIVATE_FILE_MODE)
+        # Without it the next pass prunes again.
+        with contextlib.suppress(OSError):
+            stamp.touch(mode=PRIVATE_FILE_MODE)
     return done
 
 

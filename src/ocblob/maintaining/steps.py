@@ -187,6 +187,10 @@ def run_steps(orders: Orders) -> list[Step]:
             step = run(orders, done)
         except OcblobError as error:
             step = Step(name, error=error, complete=False)
+        except OSError as error:
+            # A disk that is full, say: the step's own order of writes has lost nothing.
+            words = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+            step = Step(name, error=OcblobError(words), complete=False)
         if step is not None:
             done.append(step)
     return done

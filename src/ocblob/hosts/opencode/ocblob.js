@@ -838,9 +838,11 @@ class Turn {
     fs.writeFileSync(this.#file, String(pid), { mode: 0o600 })
   }
 
-  /** What the last pass had to say. */
+  /** What the last pass had to say, in whole lines. */
   said() {
-    return attempt(() => fs.readFileSync(this.log, "utf8"), "").slice(-STDERR_CHARS_MAX).trim()
+    const all = attempt(() => fs.readFileSync(this.log, "utf8"), "").trim()
+    const end = all.slice(-STDERR_CHARS_MAX)
+    return end === all ? all : end.slice(end.indexOf("\n") + 1)
   }
 }
 
