@@ -119,8 +119,8 @@ class Inserter(Protocol):
     def add(self, table: str, columns: Sequence[str], row: Row) -> None:
         """One row, with its rowid if that is free; raises `DatabaseError` that names what stands against it.
 
-        Columns that are not named get their defaults. A parent row comes before those that refer to it. Rows may be held
-        for a while: one that is refused is then named by the `add` of a later one, or at the end of the block.
+        Columns that are not named get their defaults. A parent row comes before those that refer to it. Rows may be
+        held for a while: one that is refused is then named by the `add` of a later one, or at the end of the block.
         """
 
 
