@@ -46,7 +46,7 @@ _OPTIONS = (
         metavar="PATH",
         help="Where what goes is sealed first: a directory, or a new .json or .json.zst file.",
     ),
-    click.option("--no-archive", is_flag=True, help="Delete without an archive."),
+    click.option("--no-archive", is_flag=True, help="Delete without an archive: what goes is gone for good."),
     click.option(
         "--refs",
         "archive_refs",
