@@ -6,7 +6,7 @@ object is left out; the rows of the tables have it all the same.
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,7 +62,7 @@ class Shown:
         """`info` and `messages`, messages by their times, parts by their ids, as the host has them."""
         info: dict[str, object] = {}
         for row in self._snapshot.rows(owned["session"], self._session):
-            info = session_info(self._plain("session", row))
+            info = session_info(self._cells("session", row))
         self._sink.write(b'{"info":' + dumped(info) + b",\n")
         listed = Listed(self._sink, b'"messages":[')
         parts = self._parts(owned["part"])
@@ -83,7 +83,7 @@ class Shown:
     def _messages(self, table: OwnedTable) -> list[str]:
         keys = []
         for row in self._snapshot.rows(table, self._session):
-            cells = self._plain(table.table, row)
+            cells = self._cells(table.table, row, {"id", "time_created"})
             time = cells.get("time_created")
             keys.append((time if isinstance(time, int | float) else 0, str(cells.get("id"))))
         return [message for _, message in sorted(keys)]
@@ -92,13 +92,17 @@ class Shown:
         """Message and id of every part, in one text each: there may be very many of them."""
         found = []
         for row in self._snapshot.rows(table, self._session):
-            cells = self._plain(table.table, row)
+            cells = self._cells(table.table, row, {"id", "message_id"})
             found.append(f"{cells.get('message_id')}{_BETWEEN}{cells.get('id')}")
         found.sort()
         return found
 
-    def _plain(self, table: str, row: Row) -> dict[str, Cell]:
-        return dict(zip(self._snapshot.shape(table).columns, map(_cell, row.values), strict=True))
+    def _cells(self, table: str, row: Row, wanted: Collection[str] = ()) -> dict[str, Cell]:
+        """Cells by their columns, those that are wanted or all."""
+        columns = self._snapshot.shape(table).columns
+        return {
+            name: _cell(value) for name, value in zip(columns, row.values, strict=True) if not wanted or name in wanted
+        }
 
     def _object(self, table: str, key: str) -> _Object | None:
         """The data of one row, if it is a JSON object."""
