@@ -332,6 +332,31 @@ def test_without_their_store_sessions_with_refs_stay(cli: Cli, path: Path) -> No
     assert not cli.store.exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a link to itself is what cannot be read")
+def test_a_store_that_does_not_answer_stops_only_what_needs_it(cli: Cli, path: Path) -> None:
+    """Blobs may be there another time: what has refs stays, even if missing ones are allowed; the others go."""
+    assert 0 == cli.run("offload", "--db", path, "--no-plugin", "--session", "ses_a").code
+    (cli.store / "store.json").unlink()
+    (cli.store / "store.json").symlink_to("store.json")
+    done = retain(cli, path, "--max-sessions", "2", "--allow-unresolved")
+
+    assert 3 == done.code
+    assert "warning: the store cannot be read" in done.err
+    assert "ses_a stays (unsealed): ses_a: refs without a blob (2 unavailable)" in done.err
+    assert ["ses_a", "ses_a1", "ses_c", "ses_new"] == sessions(path)
+
+
+def test_expired_blobs_do_not_count(cli: Cli, tmp_path: Path, archives: Path) -> None:
+    """What went by policy never comes back: its sessions go like others."""
+    path = make_talks(tmp_path / "copy" / "opencode.db", many(4, size=600_000))
+    offloaded(cli, path)
+    assert 0 == cli.run("evict", "--expire", "--yes", "--max-size", "1MB").code
+    assert 3 == cli.run("restore", "--db", path, "--dry-run").code
+
+    assert 0 == retain(cli, path, "--max-sessions", "1").code
+    assert {"ses_0", "ses_1", "ses_2"} == verify(the_archive(archives)).keys()
+
+
 def test_an_archive_holds_what_the_store_held(cli: Cli, path: Path, archives: Path) -> None:
     """The archive of an offloaded session needs no store: it comes back with all its blobs."""
     offloaded(cli, path)
