@@ -36,7 +36,7 @@ class Sealed:
 
 PROBED_SESSIONS: Final = 5000
 """Sessions of which the database is asked at once whether it would delete them."""
-_AT_WORK: Final = "somebody works in it"
+_AT_WORK: Final = "somebody works in it, or has deleted it"
 
 
 class Fate(StrEnum):
