@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from PIL import Image
 
 from command_line import Cli, Done, cli_in
 from ocblob.digest import digest_of
-from processes import NOBODY
+from ocblob.sessions import unarchive_plan
+from processes import NOBODY, Neighbour
 from samples import cell, object_path, opened, payload, query, refs
 from talks import Talk, make_talks, sessions
 from test_traps import archived, archives, elements
@@ -41,6 +43,8 @@ class Scene:
     cli: Cli
     path: Path
     done: Done = field(default_factory=lambda: Done(0, b"", ""))
+    beside: ExitStack = field(default_factory=ExitStack)
+    """Who else is there until the test ends."""
 
     @property
     def directory(self) -> Path:
@@ -166,12 +170,29 @@ def titles(scene: Scene) -> int:
     return count
 
 
+def evicted_beside_a_host(scene: Scene) -> None:
+    """Another process has the database open, and what counts as a large cell is small."""
+    evicted(scene)
+    scene.beside.enter_context(Neighbour(scene.path)).execute("SELECT count(*) FROM part")
+    scene.cli.monkeypatch.setattr(unarchive_plan, "LARGE_CELL_BYTES", SIZE)
+
+
+def damaged(scene: Scene) -> None:
+    """The archive of the two oldest has another word in the first."""
+    evicted(scene)
+    archive = scene.elsewhere / "a.json"
+    archive.write_bytes(archive.read_bytes().replace(b"the talk ses_a", b"the walk ses_a"))
+
+
 BACK = ("unarchive", "ELSEWHERE/a.json")
 UNARCHIVE = (
     Effect("--list", BACK, ("--list",), lambda at: (left(at), b"ses_a" in at.done.out), ("abcd", False),
            ("cd", True), evicted),
     Effect("--session", BACK, ("--session", "ses_b"), left, "abcd", "bcd", evicted),
+    Effect("PATH", ("unarchive",), ("ELSEWHERE/a.json",), left, "cd", "abcd", evicted),
     Effect("--replace", BACK, ("--replace",), titles, 4, 0, changed),
+    Effect("--force", BACK, ("--force",), left, "cd", "abcd", evicted_beside_a_host),
+    Effect("--salvage", BACK, ("--salvage",), left, "cd", "bcd", damaged),
     Effect("--dry-run", BACK, ("--dry-run",), left, "abcd", "cd", evicted),
 )  # fmt: skip
 
@@ -248,9 +269,13 @@ EFFECTS = (*RETAIN, *ARCHIVE, *UNARCHIVE, *MAINTAIN)
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Scene:
+def scene(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> Iterator[Scene]:
     """OpenCode's own database, with an environment of its own."""
-    return scene_in(tmp_path, monkeypatch, capsysbinary)
+    scene = scene_in(tmp_path, monkeypatch, capsysbinary)
+    with scene.beside:
+        yield scene
 
 
 def scene_in(root: Path, monkeypatch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[bytes]) -> Scene:
