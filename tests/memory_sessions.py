@@ -56,7 +56,7 @@ class MemorySessions:
         """Not here."""
         raise NotImplementedError
 
-    def inserter(self) -> contextlib.AbstractContextManager[Inserter]:
+    def inserter(self, *, dangling: bool = False) -> contextlib.AbstractContextManager[Inserter]:
         """Not here."""
         raise NotImplementedError
 

@@ -54,11 +54,16 @@ def change(path: Path, *statements: str) -> None:
 
 
 def unarchive(
-    path: Path, file: Path, *ids: str, choice: Choice | None = None, room: Callable[[], int] | None = None
+    path: Path,
+    file: Path,
+    *ids: str,
+    choice: Choice | None = None,
+    room: Callable[[], int] | None = None,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> UnarchiveReport:
     """Plan and apply."""
     with SQLiteDatabase(path) as database:
-        return run(database, tree_of(path), file, ids, choice or Choice(), room)
+        return run(database, tree_of(path), file, ids, choice or Choice(), room, announce)
 
 
 def run(
@@ -68,6 +73,7 @@ def run(
     ids: Sequence[str] = (),
     choice: Choice | None = None,
     room: Callable[[], int] | None = None,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> UnarchiveReport:
     """The same on a database that is open."""
     archive = Archive(file)
@@ -82,7 +88,7 @@ def run(
             blobs=blobs,
             choice=choice or Choice(),
         )
-        return apply_unarchive(database, tree, archive, headers, plans, blobs=blobs, room=room)
+        return apply_unarchive(database, tree, archive, headers, plans, blobs=blobs, room=room, announce=announce)
 
 
 def plan(path: Path, file: Path, *ids: str, choice: Choice | None = None) -> dict[str, SessionPlan]:
@@ -379,6 +385,33 @@ def test_tables_without_a_key_are_compared_by_their_rows(path: Path, tmp_path: P
     assert plan(path, file)["ses_0"].why.startswith("table note has 1 row that the archive does not have")
 
 
+@pytest.mark.parametrize(
+    ("damage", "names"),
+    [
+        ("DELETE FROM message WHERE id=(SELECT message_id FROM part WHERE session_id='ses_0' LIMIT 1)", "message"),
+        ("UPDATE session SET project_id='prj_gone' WHERE id='ses_0'", "project prj_gone"),
+        ("DELETE FROM event_sequence WHERE aggregate_id='ses_0'", "event_sequence ses_0"),
+    ],
+)
+def test_rows_that_refer_to_nothing_come_back_as_they_were(path: Path, file: Path, damage: str, names: str) -> None:
+    """Who cleaned with foreign keys off left orphans: they come back with their session, told, and spoil no other."""
+    change(path, damage)
+    file = archived(path, file.with_name("damaged.json"))
+    before, dangling = rows(path), query(path, "PRAGMA foreign_key_check")
+    with SQLiteDatabase(path, read_only=True) as database:
+        total = sum(facts.rows for facts in database.survey(tree_of(path)))
+    delete(path)
+    words: list[str] = []
+
+    report = unarchive(path, file, announce=words.append)
+
+    assert before == rows(path)
+    assert dangling == query(path, "PRAGMA foreign_key_check") != []
+    assert dict.fromkeys(sessions(path), Fate.INSERT) == report.fates
+    assert total == report.rows
+    assert [True] == [text.startswith("warning: ses_0: ") and f"there is no {names}" in text for text in words]
+
+
 class Interrupted(BaseException):
     """As Ctrl-C."""
 
@@ -404,12 +437,12 @@ def test_an_interruption_at_any_row_is_completed(path: Path, file: Path, monkeyp
         assert report.complete
 
 
-def _stopping(real: Callable[[SQLiteDatabase], object], stop: int) -> Callable[[SQLiteDatabase], object]:
+def _stopping(real: Callable[[SQLiteDatabase], object], stop: int) -> Callable[..., object]:
     left = stop
 
     @contextmanager
-    def inserter(database: SQLiteDatabase) -> Iterator[Inserter]:
-        with real(database) as rows_in:  # type: ignore[attr-defined]
+    def inserter(database: SQLiteDatabase, *, dangling: bool = False) -> Iterator[Inserter]:
+        with real(database, dangling=dangling) as rows_in:  # type: ignore[call-arg, attr-defined]
 
             class Stopping:
                 def add(self, table: str, columns: Sequence[str], row: Row) -> None:

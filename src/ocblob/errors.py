@@ -22,6 +22,7 @@ OcblobError
 └── DatabaseError
     ├── DatabaseUnsupportedError  refused before anything was touched
     ├── DatabaseLockedError       somebody else holds it (exit 11)
+    ├── DanglingRowError          a row refers to one that is not there
     └── CellError                 one cell cannot be read or written
 """
 
@@ -124,6 +125,10 @@ class DatabaseUnsupportedError(DatabaseError):
 
 class DatabaseLockedError(DatabaseError):
     """Another process holds the database, or a lock in it, for longer than we wait."""
+
+
+class DanglingRowError(DatabaseError):
+    """A row refers to one that is not there; it was not put in."""
 
 
 class CellError(DatabaseError):

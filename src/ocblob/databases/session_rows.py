@@ -154,8 +154,11 @@ class SessionDatabase(Protocol):
     def flush(self) -> None:
         """What was deleted stays so after a power cut when this returns. Holds no lock meanwhile."""
 
-    def inserter(self) -> AbstractContextManager[Inserter]:
-        """Rows go in until the end of the block; all are durable then."""
+    def inserter(self, *, dangling: bool = False) -> AbstractContextManager[Inserter]:
+        """Rows go in until the end of the block; all are durable then.
+
+        A row that refers to one that is not there is refused by `DanglingRowError`; with `dangling` it goes in.
+        """
 
     def delete_and_insert(
         self, tree: SessionTree, session: str, rows: Iterable[tuple[str, Sequence[str], Row]]

@@ -6,6 +6,7 @@ A session counts as back only when it reads back as it was archived; that is ask
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import Enum
 from itertools import chain
 from types import TracebackType
 from typing import Final, Self
@@ -28,6 +29,17 @@ ANNOUNCED_REPLACE_BYTES: Final = 32 * 1000 * 1000
 _Going = tuple[str, Sequence[str], Row]
 
 
+class Manner(Enum):
+    """How sessions go in."""
+
+    GROUPED = "grouped"
+    """Some at a time. A row that is refused may be told of when another session goes in, and stop that one too."""
+    ALONE = "alone"
+    """One by one: what is refused is its own."""
+    DANGLING = "dangling"
+    """And rows may refer to rows that are not there: to have lost them is no reason to lose the rest."""
+
+
 class Putter:
     """Puts in session after session, as a context manager. Raises `DatabaseLockedError`; what is done stays then.
 
@@ -43,6 +55,7 @@ class Putter:
         announce: Callable[[str], None],
         room: Callable[[], int] | None,
         keep: bool,
+        manner: Manner = Manner.GROUPED,
     ) -> None:
         self._database = database
         self._tree = tree
@@ -50,6 +63,7 @@ class Putter:
         self._announce = announce
         self._room = room
         self._keep = keep
+        self._alone, self._dangling = manner is not Manner.GROUPED, manner is Manner.DANGLING
         self._recent = RecentSnapshot(database)
         self._fits = Fits(self._shape)
         self._known: set[tuple[str, bytes]] = set()
@@ -77,7 +91,8 @@ class Putter:
             error = raised
         self._group.append(_Put(plan, seen, error))
         rows_held, size = (sum(getattr(each.plan, name) for each in self._group) for name in ("rows", "size"))
-        if error or self._keep or plan.fate is Fate.REPLACE or rows_held >= GROUP_ROWS or size >= GROUP_BYTES:
+        alone = self._alone or self._keep or plan.fate is Fate.REPLACE
+        if error or alone or rows_held >= GROUP_ROWS or size >= GROUP_BYTES:
             self.finish()
 
     def finish(self) -> None:
@@ -129,13 +144,13 @@ class Putter:
             self._report.fail(plan.session, error)
         elif error is not None or not (self._keep or self._is_back(put.seen)):
             # The error may be about a row of another session of its group, or somebody else put the same rows in.
-            self._report.unsure[plan.session] = str(error or "it does not read back as it was archived")
+            self._report.unsure[plan.session] = error
         else:
             self._report.back(plan)
 
     def _into(self) -> Inserter:
         if self._inserter is None:
-            self._inserter = self._open.enter_context(self._database.inserter())
+            self._inserter = self._open.enter_context(self._database.inserter(dangling=self._dangling))
         return self._inserter
 
     def _say(self, plan: SessionPlan) -> None:

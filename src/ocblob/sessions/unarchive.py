@@ -5,13 +5,15 @@ an interrupted run is completed by the next one. What is wrong with one session 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import SessionDatabase
-from ocblob.errors import DatabaseLockedError
-from ocblob.sessions.putting import Putter
+from ocblob.errors import DanglingRowError, DatabaseLockedError
+from ocblob.sessions.putting import Manner, Putter
 from ocblob.sessions.reader import Archive, BlobSource
 from ocblob.sessions.unarchive_plan import Choice, Fate, Header, SessionPlan, chosen, plan_unarchive
 from ocblob.sessions.unarchive_report import UnarchiveReport
@@ -45,26 +47,76 @@ def apply_unarchive(  # noqa: PLR0913
         elif plan.fate is Fate.THERE:
             report.fates[plan.session] = plan.fate
     going = {plan.session: plan for plan in plans if plan.fate not in {Fate.REFUSED, Fate.THERE}}
+    putter = partial(Putter, database, tree, report, announce=announce, room=room, keep=keep)
+    rounds = _Rounds(database, tree, archive, headers, blobs, directory, report, going)
     try:
-        with Putter(database, tree, report, announce=announce, room=room, keep=keep) as putter:
-            for session, rows in archive.sessions(going.keys(), blobs=blobs, directory=directory) if going else ():
-                putter.put(going[session.id], rows)
-                progress(going[session.id].size)
-        # Where a rowid was not free, rows lie in another order, and all is well.
-        unsure, report.unsure = report.unsure, {}
-        again = plan_unarchive(
-            database, tree, archive, headers, sessions=tuple(unsure), blobs=blobs, choice=Choice(), directory=directory
-        )
-        for plan in again:
-            if plan.fate is Fate.THERE:
-                report.back(going[plan.session])
-            else:
-                report.fail(plan.session, unsure[plan.session])
+        rounds.put(putter(), going, progress)
+        rounds.put(putter(manner=Manner.ALONE), rounds.judge())
+        dangling = rounds.judge(last=True)
+        for session, error in rounds.refused.items():
+            announce(f"warning: {session}: {error}; it goes in as it was")
+        rounds.put(putter(manner=Manner.DANGLING), dangling)
+        rounds.judge(last=True)
     except DatabaseLockedError as error:
         report.locked = str(error)
         report.tell(str(error))
     report.elapsed_s = time.monotonic() - begun
     return report
+
+
+@dataclass(slots=True)
+class _Rounds:
+    """Sessions go in; those that do not read back are looked at again, row by row, and may go in in another manner."""
+
+    database: SessionDatabase
+    tree: SessionTree
+    archive: Archive
+    headers: Sequence[Header]
+    blobs: BlobSource
+    directory: Path | None
+    report: UnarchiveReport
+    going: Mapping[str, SessionPlan]
+    refused: dict[str, DanglingRowError] = field(default_factory=dict)
+    """Sessions with rows that refer to rows which are nowhere, the archive neither."""
+
+    def put(
+        self, putter: Putter, going: Mapping[str, SessionPlan], progress: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Put these in."""
+        with putter:
+            for session, rows in (
+                self.archive.sessions(going.keys(), blobs=self.blobs, directory=self.directory) if going else ()
+            ):
+                putter.put(going[session.id], rows)
+                progress(going[session.id].size)
+
+    def judge(self, *, last: bool = False) -> dict[str, SessionPlan]:
+        """What is still missing of those that did not read back. `last`: only where rows refer to missing ones."""
+        unsure, self.report.unsure = self.report.unsure, {}
+        left = {}
+        for plan in plan_unarchive(
+            self.database,
+            self.tree,
+            self.archive,
+            self.headers,
+            sessions=tuple(unsure),
+            blobs=self.blobs,
+            choice=Choice(),
+            directory=self.directory,
+        ):
+            error = unsure[plan.session]
+            dangling = isinstance(error, DanglingRowError) and plan.session not in self.refused
+            if plan.fate is Fate.THERE:
+                # Where a rowid was not free, rows lie in another order, and all is well.
+                self.report.back(self.going[plan.session])
+            elif plan.fate is Fate.REFUSED or (last and not dangling):
+                self.report.fail(plan.session, error or "it does not read back as it was archived")
+            else:
+                first = self.going[plan.session]
+                left[plan.session] = plan if first.fate is Fate.REPLACE else replace(first, missing=plan.missing)
+                if last and isinstance(error, DanglingRowError):
+                    self.refused[plan.session] = error
+        return left
 
 
 def put_back(

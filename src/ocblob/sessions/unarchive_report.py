@@ -16,8 +16,8 @@ class UnarchiveReport(Problems):
     """That went in."""
     size: int = 0
     """Bytes of their contents."""
-    unsure: dict[str, str] = field(default_factory=dict)
-    """Sessions that did not read back as they were archived, and why; they are compared again, row by row."""
+    unsure: dict[str, Exception | None] = field(default_factory=dict)
+    """Sessions that did not read back as they were archived, and the first refusal; they are compared again by row."""
     failed: int = 0
     """Sessions that were refused, or that the database did not take as they were."""
     locked: str = ""

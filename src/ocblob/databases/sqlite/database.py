@@ -203,9 +203,9 @@ class SQLiteDatabase:
             return delete_sessions(writer, tree, sessions, unchanged=unchanged)
 
     @contextlib.contextmanager
-    def inserter(self) -> Iterator[SQLiteInserter]:
+    def inserter(self, *, dangling: bool = False) -> Iterator[SQLiteInserter]:
         """See `SessionDatabase`."""
-        with self._session_writer() as writer, inserter(writer) as rows:
+        with self._session_writer() as writer, inserter(writer, dangling=dangling) as rows:
             yield rows
 
     def delete_and_insert(

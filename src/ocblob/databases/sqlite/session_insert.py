@@ -24,8 +24,10 @@ _Waiting = tuple[str, Sequence[str], Row]
 
 
 @contextlib.contextmanager
-def inserter(writer: SessionWriter) -> Iterator["SQLiteInserter"]:
+def inserter(writer: SessionWriter, *, dangling: bool = False) -> Iterator["SQLiteInserter"]:
     """See `SessionDatabase`. If the block ends with an error, what it had put in by then stays."""
+    if dangling:
+        writer.rows("PRAGMA foreign_keys=OFF")
     with contextlib.ExitStack() as files:
         rows = SQLiteInserter(writer, files)
         yield rows

@@ -14,7 +14,7 @@ from ocblob.databases.sqlite.session_snapshot import held, placeholder
 from ocblob.databases.sqlite.session_tables import Table, Tables
 from ocblob.databases.sqlite.session_writing import SessionWriter
 from ocblob.databases.sqlite.swapping import BOUND_BYTES_MAX
-from ocblob.errors import DatabaseError
+from ocblob.errors import DanglingRowError, DatabaseError
 
 KEY_SHOWN_BYTES: Final = 60
 _ROWS_OWN_TROUBLE = (apsw.ConstraintError, apsw.TooBigError, apsw.SQLError, apsw.MismatchError)
@@ -22,6 +22,10 @@ _ROWS_OWN_TROUBLE = (apsw.ConstraintError, apsw.TooBigError, apsw.SQLError, apsw
 
 class RowError(DatabaseError):
     """One row cannot be put in; the rest of the transaction stands."""
+
+
+class DanglingError(RowError, DanglingRowError):
+    """Of these, one that refers to a row that is not there."""
 
 
 @dataclass(slots=True)
@@ -81,8 +85,10 @@ class RowWriter:
             except _ROWS_OWN_TROUBLE as error:
                 if not self._writer.db.in_transaction:
                     raise
-                missing = self._missing_parent(found, columns, row) if "FOREIGN KEY" in str(error) else ""
-                raise RowError(self._says(found, columns, row, missing or str(error))) from error
+                if "FOREIGN KEY" not in str(error):
+                    raise RowError(self._says(found, columns, row, str(error))) from error
+                missing = self._missing_parent(found, columns, row) or str(error)
+                raise DanglingError(self._says(found, columns, row, missing)) from error
 
     def _insert(self, table: Table, columns: Sequence[str], row: Row, streamed: frozenset[int]) -> None:
         keeps_rowid = self._keeps_rowid(table, row)
