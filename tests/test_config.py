@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,7 @@ def test_a_named_config_file_must_be_there(home: dict[str, str], tmp_path: Path)
         ('stor = "/x"', "unknown key stor"),
         ("cache = 5", "unknown key cache"),
         ("store = [1]", "store must be a text or a number"),
+        ('store = " "', "store must be a path or a URL, found ' '"),
         ("[s3]\nregion = [1]", r"s3\.region must be a text or a number"),
         ("[s3]\nregion = 1.5", r"s3\.region must be a text or a number"),
         ("store = ", "config.toml"),
@@ -121,6 +123,24 @@ def test_what_cannot_be_meant_names_file_and_key(home: dict[str, str], text: str
     with pytest.raises(UsageError, match=words) as caught:
         config.store_place(None, environment=home)
     assert "large" in text or str(path) in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_no_config_file(home: dict[str, str], tmp_path: Path) -> None:
+    """A shell's `<(...)` would give its keys to the first who reads it, and to the second neither limits nor `keep`."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match=r"pipe is a pipe; a config file is read more than once"):
+        config.store_place(None, environment={**home, "OCBLOB_CONFIG": str(tmp_path / "pipe")})
+
+
+def test_a_relative_store_begins_at_the_file(home: dict[str, str]) -> None:
+    """Wherever a command runs, the config file means the same store; a URL stays as it is."""
+    found = []
+    for text in ("blobs", "~/blobs", "/blobs", "file:///blobs"):
+        path = write(home, f'store = "{text}"')
+        found.append(config.store_place(None, environment=home).url)
+
+    assert [str(path.parent / "blobs"), str(Path.home() / "blobs"), "/blobs", "file:///blobs"] == found
 
 
 def test_a_file_that_is_no_text_is_told(home: dict[str, str]) -> None:

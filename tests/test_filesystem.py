@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from ocblob import filesystem
+from ocblob.errors import UsageError
 from ocblob.filesystem import (
     copy_mode_and_owner,
+    expanded,
     fsync_directory,
     fsync_file,
     is_other_users,
@@ -186,6 +188,12 @@ def test_mode_and_owner_are_copied(tmp_path: Path) -> None:
     assert 0o640 == mode_of(target)
     assert owner_of(source) == owner_of(target)
     assert ROOT == is_other_users(target)
+
+
+def test_a_path_has_no_null_character() -> None:
+    """A name that no file can have is refused where it is read, not where it is used."""
+    with pytest.raises(UsageError, match="a path cannot have a null character"):
+        expanded("a\0b")
 
 
 def test_own_file_is_not_another_users(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ _FULLFSYNC: Final = 51
 
 def expanded(text: str) -> Path:
     """The path that a user means, `~` included. Raises `UsageError` if there is no such home or no such name."""
+    if "\0" in text:
+        raise UsageError(f"{text!r}: a path cannot have a null character")
     try:
         text.encode("utf-8")
         return Path(text).expanduser()

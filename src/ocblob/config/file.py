@@ -96,6 +96,9 @@ def read_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
             # Its drive is not mounted, maybe; and what it keeps would go.
             raise UsageError(f"{path} is a link to nothing")
         return ConfigFile(path, named=False)
+    if path.is_fifo():
+        # The second who reads it would find nothing: no limit, and nothing to keep.
+        raise UsageError(f"{path} is a pipe; a config file is read more than once")
     import tomllib  # noqa: PLC0415 - only a file that is there is worth it
 
     try:

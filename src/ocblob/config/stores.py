@@ -10,6 +10,7 @@ from ocblob.config.file import ConfigFile, config_file
 from ocblob.config.places import Place, not_empty
 from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE, S3_VARIABLES, STATE_VARIABLE, STORE_VARIABLE
 from ocblob.errors import UsageError
+from ocblob.filesystem import expanded
 from ocblob.store.places import CACHE_BYTES, LocalTier, Options
 from ocblob.units import parse_size
 
@@ -40,8 +41,16 @@ def store_url(option: str | None, file: ConfigFile, environment: Mapping[str, st
     if named := environment.get(STORE_VARIABLE):
         return Place(named, STORE_VARIABLE)
     if "store" in file.values:
-        return Place(file.text("store"), file.where("store"))
+        return Place(_written(file), file.where("store"))
     return Place(str(data_directory(environment) / "store"), "default")
+
+
+def _written(file: ConfigFile) -> str:
+    """The store of the config file. A relative path begins there: elsewhere each directory would get a store."""
+    text = file.text("store")
+    if not text.strip():
+        raise file.error("must be a path or a URL", "store")
+    return text if "://" in text else str(file.path.absolute().parent / expanded(text))
 
 
 def previews(option: bool | None, environment: Mapping[str, str] = os.environ) -> bool | None:  # noqa: FBT001
