@@ -187,10 +187,10 @@ def test_limits_come_from_the_config_file(cli: Cli, path: Path, archives: Path) 
 def test_a_configured_directory_is_made(cli: Cli, path: Path) -> None:
     """An archive directory that is not there yet is made, whether a file or an option names it."""
     file = cli.root / "config.toml"
-    file.write_text('maxSessions = 3\narchive = "kept/archives"\n')
+    file.write_text('maxSessions = 3\narchive = "kept/my.archives"\n')
 
     assert 0 == retain(cli, path, "--config", file).code
-    assert {"ses_a", "ses_a1"} == verify(the_archive(cli.root / "kept" / "archives")).keys()
+    assert {"ses_a", "ses_a1"} == verify(the_archive(cli.root / "kept" / "my.archives")).keys()
     assert 0 == retain(cli, path, "--max-sessions", "2", "--archive", cli.root / "more").code
     assert {"ses_b"} == verify(the_archive(cli.root / "more")).keys()
 

@@ -17,6 +17,7 @@ READ: dict[str, Any] = {
     '"// no comment /* here */"': "// no comment /* here */",
     '"\\u00e9\\n\\/\\" \u00e9"': 'é\n/" é',
     '{"a": 1, "a": 2}': {"a": 2},
+    "1" * 5000: float("inf"),
     '{"port": {env:PORT}, "key": "{file:~/key}"}': {"port": "{env:PORT}", "key": "{file:~/key}"},
 }
 

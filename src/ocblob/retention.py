@@ -178,8 +178,9 @@ def archive_to(settings: config.Settings, path: Path, *, make: bool) -> ArchiveP
     if not settings.archive_wanted:
         return None
     wished = settings.archive or config.archive_directory()
-    # What was named on the command line may be a file; by a suffix that is none of ours nobody means a directory.
-    if settings.archive is not None and (wished.suffix or wished.exists()) and not wished.is_dir():
+    # The command line may name a file; by a suffix that is none of ours nobody means a directory there.
+    may_be_file = wished.suffix and settings.source("archive") == "--archive"
+    if settings.archive is not None and (may_be_file or wished.exists()) and not wished.is_dir():
         return archive_place(wished, stem=path.stem)
     if make:
         make_directory(wished)

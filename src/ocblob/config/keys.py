@@ -4,6 +4,7 @@ A value that cannot be meant is refused. It never comes to mean more than was wr
 more, not to keep less.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +18,9 @@ from ocblob.sessions.limits import AGE_MAX_S, DAY_S, KEEP_ACTIVE_S, SIZE_MAX_BYT
 Vacuum = Literal["auto", "always", "never"]
 
 MEGABYTE: Final = 10**6
+_ID: Final = re.compile(r"[!-~]+")
+_VARIABLE: Final = re.compile(r"\{(?:env|file):")
+"""What OpenCode puts a text in place of before it reads its configuration; nobody does so for us."""
 FILE_KEYS: Final = ("store", "cache_size", "previews")
 """Those of `config.toml` alone: OpenCode's configuration says them in the plugin's own options."""
 
@@ -109,8 +113,11 @@ def _one_of(*words: str) -> Callable[[Any], Any]:
 
 
 def _ids(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise TypeError
+    # A space too many, or a variable of OpenCode's, would name no session; and what was meant to stay would go.
+    if not all(_ID.fullmatch(item) and not _VARIABLE.search(item) for item in value):
+        raise ValueError
     return tuple(value)
 
 
@@ -129,7 +136,8 @@ def _directory(value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise TypeError
-    if not value.strip() or "://" in value:
+    # A file would be there already at the next pass.
+    if not value.strip() or "://" in value or value.endswith((".json", ".json.zst")) or _VARIABLE.search(value):
         raise ValueError
     return value
 

@@ -75,6 +75,14 @@ def skip(text: str, at: int) -> int:
     return at if match is None else match.end()
 
 
+def _whole(digits: str) -> int | float:
+    """Of thousands of digits Python makes no number; to OpenCode, too, they are infinite."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
@@ -92,7 +100,7 @@ class _Parser:
         if depth > DEPTH_MAX:
             raise self.error(at, f"at most {DEPTH_MAX} levels")
         if match := _SCALAR.match(self.text, at):
-            return Node(at, match.end(), json.loads(match[0]))
+            return Node(at, match.end(), json.loads(match[0], parse_int=_whole))
         if match := _VARIABLE.match(self.text, at):
             return Node(at, match.end(), match[0])
         if self.text.startswith("{", at):
