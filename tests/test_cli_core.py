@@ -131,6 +131,29 @@ def test_an_error_is_one_json_object_too(cli: Cli, arguments: list[str], code: i
     assert done.json["error"]["message"] in done.err
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(28, "No space left on device", "/x"), 1, "/x: No space left on device"),
+        (KeyboardInterrupt(), 130, "interrupted; what was done stays, and the next run goes on from there"),
+        (MemoryError(), 1, "out of memory; nothing of the last step was kept"),
+    ],
+)
+def test_what_the_system_refuses_is_one_json_object_too(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: str
+) -> None:
+    """A full disk, Ctrl-C, no memory: a script that reads the object finds out."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("click.Group.main", fail)
+    monkeypatch.setattr(sys.modules["ocblob.cli.main"], "_drop_stdout", lambda: None)
+    done = cli.run("status", "--json")
+
+    assert (code, words, code) == (done.code, done.json["error"]["message"], done.json["error"]["exit"])
+
+
 FAILURES: dict[str, tuple[list[str], str]] = {
     "no file": (["offload", "--db", "{root}/none.db"], "no database at"),
     "no file for status": (["status", "--db", "{root}/none.db"], "no database at"),

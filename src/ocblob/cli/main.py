@@ -1,5 +1,6 @@
 """The group of all commands, and what their errors mean to a shell."""
 
+import contextlib
 import importlib
 import io
 import json
@@ -84,8 +85,10 @@ def main() -> NoReturn:
         complain(str(error), error.hint)
         _tell_json(type(error).__name__, str(error), error.hint, code)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what was done stays, and the next run goes on from there", err=True)
+        words = "interrupted; what was done stays, and the next run goes on from there"
+        click.echo(words, err=True)
         code = EXIT_INTERRUPTED
+        _tell_json("Interrupted", words, "", code)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -95,12 +98,17 @@ def main() -> NoReturn:
         _drop_stdout()
         code = EXIT_ERROR
     except OSError as error:
-        complain(f"{error.filename or 'standard output'}: {error.strerror}")
+        words = f"{error.filename or 'standard output'}: {error.strerror}"
+        complain(words)
+        code = EXIT_ERROR
+        with contextlib.suppress(OSError):
+            _tell_json("OSError", words, "", code)
         _drop_stdout()
-        code = EXIT_ERROR
     except MemoryError:
-        complain("out of memory; nothing of the last step was kept")
+        words = "out of memory; nothing of the last step was kept"
+        complain(words)
         code = EXIT_ERROR
+        _tell_json("MemoryError", words, "", code)
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
 
 
