@@ -137,6 +137,8 @@ def test_order_goes_by_the_same_time_as_age() -> None:
         ({}, {"keep": ("a1",)}, Protection.KEPT),
         ({"created_ms": None}, {}, Protection.UNDATED),
         ({"used_ms": None}, {}, Protection.UNDATED),
+        ({"created_ms": 0}, {}, Protection.UNDATED),
+        ({"used_ms": NOW_MS // 1000}, {}, Protection.UNDATED),
         ({"used_ms": NOW_MS - 6 * DAY_MS}, {}, Protection.ACTIVE),
         ({"used_ms": NOW_MS - 20 * DAY_MS}, {"keep_active_s": 21.0 * DAY_S}, Protection.ACTIVE),
         ({"used_ms": NOW_MS + DAY_MS}, {"keep_active_s": 0.0}, Protection.ACTIVE),
@@ -181,6 +183,11 @@ def test_sessions_to_keep_that_are_not_there_are_told() -> None:
 def test_a_lost_parent_makes_a_root() -> None:
     """A child whose parent is not there is a tree of its own."""
     assert ["a", "b"] == [tree.root for tree in forest([fact("a", parent="nobody"), fact("b")])]
+
+
+def test_a_session_with_an_empty_id_is_nobodys_parent() -> None:
+    """An empty id stands for no parent: it must not make one tree of all sessions."""
+    assert ["", "a", "b"] == [tree.root for tree in forest([fact(""), fact("a"), fact("b", parent="")])]
 
 
 def test_a_cycle_is_one_tree() -> None:

@@ -11,6 +11,8 @@ from ocblob.databases.session_rows import SessionFacts
 
 TITLE_CHARS: Final = 200
 """More of a title is not kept: all trees are held at once."""
+EARLIEST_MS: Final = 10**11
+"""1973. What is less counts no milliseconds, but seconds or nothing: who took it for old would drop what is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Tree:
     sessions: tuple[str, ...]
     """Ids, the root first, a parent before its children."""
     created_ms: int | None
-    """When the root began."""
+    """When the root began; None if that is not known."""
     used_ms: int | None
     """The latest activity in any of them, its beginning too; None if none is known."""
     size: int
@@ -38,13 +40,17 @@ class Tree:
 def forest(facts: Iterable[SessionFacts]) -> list[Tree]:
     """Every session in exactly one tree, ordered by the roots' ids, whatever the order of the facts."""
     known = {each.id: each if len(each.title) <= TITLE_CHARS else _shortened(each) for each in facts}
+    # Nobody's child is no child of a session with an empty id.
+    parents = known.keys() - {""}
     children: dict[str, list[str]] = {}
     for session in sorted(known):
-        if known[session].parent in known:
+        if known[session].parent in parents:
             children.setdefault(known[session].parent, []).append(session)
     seen: set[str] = set()
     trees = [
-        _tree(known, _descend(root, children, seen)) for root, each in sorted(known.items()) if each.parent not in known
+        _tree(known, _descend(root, children, seen))
+        for root, each in sorted(known.items())
+        if each.parent not in parents
     ]
     # What no root leads to hangs on a cycle.
     trees += [
@@ -90,14 +96,19 @@ def _around(session: str, known: dict[str, SessionFacts]) -> Iterator[str]:
 def _tree(known: dict[str, SessionFacts], sessions: list[str]) -> Tree:
     root = known[sessions[0]]
     members = [known[session] for session in sessions]
+    times = [[_time(each.used_ms), _time(each.created_ms)] for each in members]
     return Tree(
         root.id,
         root.title,
         tuple(sessions),
-        root.created_ms,
-        max((time for each in members for time in (each.used_ms, each.created_ms) if time is not None), default=None),
+        _time(root.created_ms),
+        max((time for both in times for time in both if time is not None), default=None),
         sum(each.size for each in members),
         sum(each.rows for each in members),
         shared=any(each.shared for each in members),
-        dated=all(each.created_ms is not None and each.used_ms is not None for each in members),
+        dated=not any(time is None for both in times for time in both),
     )
+
+
+def _time(time_ms: int | None) -> int | None:
+    return None if time_ms is None or time_ms < EARLIEST_MS else time_ms
