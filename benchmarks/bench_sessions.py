@@ -1,7 +1,6 @@
 """Sessions out of a database of 1.1 GB and back: time, peak memory, sizes on disk, and whether all rows are equal.
 
 Then the plan of a retention over 10,000 sessions, and one session of 2 GB. Each command runs in a process of its own.
-Times of the generated database are moved so that its last session is from three weeks ago.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import statistics
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,16 +38,12 @@ class Watch:
     """The most bytes that a directory has held."""
 
     most: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
 
     def look(self, directory: Path) -> None:
         """Until told to stop."""
-        while not self._stop.wait(WATCH_S):
+        while not self.stop.wait(WATCH_S):
             self.most = max(self.most, bytes_in(directory))
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stop.set()
 
 
 @contextmanager
@@ -61,7 +55,7 @@ def watched(directory: Path) -> Iterator[Watch]:
     try:
         yield watch
     finally:
-        watch.stop()
+        watch.stop.set()
         thread.join()
 
 
@@ -135,7 +129,7 @@ def bench_archive(sessions: Sessions, rounds: int) -> dict[str, Any]:
     }
     commands: dict[str, Callable[[Path, Path], Run]] = {
         "ocblob archive": lambda path, out: sessions.ocblob(path, "archive", str(out / "all.json.zst")),
-        **{name: partial(baseline, line) for name, line in shell.items() if all(map(shutil.which, tools(line)))},
+        **{name: partial(baseline, line) for name, line in shell.items() if can_run(line)},
     }
     sizes: dict[str, int] = {}
     runs = interleave({name: partial(trial, made, sizes, name) for name, made in commands.items()}, rounds)
@@ -155,9 +149,9 @@ def baseline(line: str, path: Path, out: Path) -> Run:
     return run(["sh", "-c", line, VACUUM_INTO, str(path), str(out)])
 
 
-def tools(line: str) -> list[str]:
-    """The programs that a line of shell needs."""
-    return [name for name in ("sqlite3", "zstd") if name in line]
+def can_run(line: str) -> bool:
+    """Whether the programs of a line of shell are here."""
+    return all(shutil.which(name) for name in ("sqlite3", "zstd") if name in line)
 
 
 def bench_round_trip(sessions: Sessions, limit: str) -> dict[str, Any]:
@@ -188,8 +182,8 @@ def bench_round_trip(sessions: Sessions, limit: str) -> dict[str, Any]:
         met=watch.most <= between + room, wanted="no more than the sum")  # fmt: skip
     bar("integrity_check and foreign_key_check between", met=sound, wanted="clean")
     bar("every value of every table after the round trip", met=equal, wanted="equal, and sound")
-    peak = max(one.peak_rss for one in (retained, vacuumed, back))
-    bar(f"peak memory {peak / MIB:.0f} MiB", met=peak <= RSS_BAR, wanted="100 MiB")
+    small_enough("retain and vacuum", max(retained.peak_rss, vacuumed.peak_rss))
+    small_enough("unarchive", back.peak_rss, cell=int(sessions.look("cell", source)))
     return {"retain": figures(retained), "vacuum": figures(vacuumed), "unarchive": figures(back), "equal": equal,
             "live": live, "after": after, "before": between, "most": watch.most, "announced": room}  # fmt: skip
 
@@ -213,10 +207,10 @@ def bench_plan(sessions: Sessions, count: int) -> dict[str, Any]:
     path = sessions.fresh(sessions.made("many", count))
     runs = [sessions.ocblob(path, "retain", "--max-sessions", str(count // 2), "--dry-run") for _ in range(5)]
     best = statistics.median(one.wall_s for one in runs)
-    peak = max(one.peak_rss for one in runs)
     print(f"\nplan of a retention over {count:,} sessions, {path.stat().st_size / MB:.0f} MB, {51 * count:,} rows")
-    bar(f"retain --dry-run takes {best:.2f} s", met=best <= PLAN_BAR_S, wanted=f"{PLAN_BAR_S} s")
-    bar(f"peak memory {peak / MIB:.0f} MiB", met=peak <= RSS_BAR, wanted="100 MiB")
+    cpu = statistics.median(one.cpu_s for one in runs)
+    bar(f"retain --dry-run takes {best:.2f} s, {cpu:.2f} s of CPU", met=best <= PLAN_BAR_S, wanted=f"{PLAN_BAR_S} s")
+    small_enough("the whole command", max(one.peak_rss for one in runs))
     return summarize(runs)
 
 
@@ -227,13 +221,14 @@ def bench_large(sessions: Sessions, size: int) -> dict[str, Any]:
     print(f"\none session of {size / MB:.0f} MB")
     archived = sessions.ocblob(path, "archive", str(out))
     told("archive", archived)
-    bar(f"peak memory {archived.peak_rss / MIB:.0f} MiB", met=archived.peak_rss <= RSS_BAR, wanted="100 MiB")
+    small_enough("archive", archived.peak_rss)
     before = sessions.look("fingerprint", path)
     dropped = sessions.ocblob(path, "retain", "--max-age", "7d", "--archive", str(path.parents[1] / "second.json.zst"))
     told("retain, with its archive", dropped)
-    bar(f"peak memory {dropped.peak_rss / MIB:.0f} MiB", met=dropped.peak_rss <= RSS_BAR, wanted="100 MiB")
+    small_enough("retain", dropped.peak_rss)
     back = sessions.ocblob(path, "unarchive", str(out))
     told("unarchive", back)
+    small_enough("unarchive", back.peak_rss, cell=int(sessions.look("cell", path)))
     bar("every value of every table", met=before == sessions.look("fingerprint", path), wanted="equal, and sound")
     print(f"  archive {out.stat().st_size / MB:.1f} MB, cells of {size / 40 / MB:.0f} MB")
     return {"archive": figures(archived), "retain": figures(dropped), "unarchive": figures(back)}
@@ -241,7 +236,14 @@ def bench_large(sessions: Sessions, size: int) -> dict[str, Any]:
 
 def told(name: str, one: Run) -> None:
     """Print what a command cost."""
-    print(f"  {name:<34} {one.wall_s:6.2f} s  {one.peak_rss / MIB:6.0f} MiB", flush=True)
+    print(f"  {name:<34} {one.wall_s:6.2f} s  {one.cpu_s:6.2f} s of CPU  {one.peak_rss / MIB:6.0f} MiB", flush=True)
+
+
+def small_enough(name: str, peak: int, *, cell: int = 0) -> None:
+    """Print whether memory was bounded; a `cell` that goes back into TEXT takes SQLite twice its size on top."""
+    more = f" and twice the largest cell of {cell / MB:.0f} MB" if cell else ""
+    met = peak <= RSS_BAR + 2 * cell
+    bar(f"peak memory of {name} {peak / MIB:.0f} MiB", met=met, wanted=f"{RSS_BAR // MIB} MiB{more}")
 
 
 def bar(text: str, *, met: bool, wanted: str) -> None:
@@ -278,7 +280,7 @@ def main(argv: list[str] | None = None) -> int:
             "large": lambda: bench_large(sessions, options.large * MB),
         }
         chosen = options.only.split(",") if options.only else list(sections)
-        report, begun = {}, time.perf_counter()
+        report = {}
         try:
             for name in chosen:
                 report[name] = sections[name]()
@@ -287,7 +289,6 @@ def main(argv: list[str] | None = None) -> int:
             return 1
         finally:
             shutil.rmtree(directory / "scratch", ignore_errors=True)
-        print(f"\n{time.perf_counter() - begun:.0f} s in all")
         if options.json:
             options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0

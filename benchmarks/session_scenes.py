@@ -75,6 +75,13 @@ def live(path: str, _: int) -> None:
     print(size * (pages - free))
 
 
+def cell(path: str, _: int) -> None:
+    """Print the size of the largest cell of a part or an event."""
+    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+    sizes = (db.execute(f"SELECT max(octet_length(data)) FROM {table}").get for table in ("part", "event"))
+    print(max(int(str(size or 0)) for size in sizes))
+
+
 def many(path: str, count: int) -> None:
     """Write sessions of text, a tenth of them begun by the one before."""
     db, rng = begun(path), random.Random(1)
@@ -101,17 +108,17 @@ def large(path: str, size: int) -> None:
     """Write one session whose rows have about `size` bytes."""
     db = begun(path)
     chars = size // (2 * COPIES) // 4 * 4
-    cell = f"CAST(zeroblob({len(HEAD) + chars + len(TAIL)}) AS TEXT)"
+    text = f"CAST(zeroblob({len(HEAD) + chars + len(TAIL)}) AS TEXT)"
     with db:
         db.execute(SESSION, ("ses_1", None, OLD_MS, OLD_MS))
         db.execute("INSERT INTO event_sequence (aggregate_id, seq) VALUES ('ses_1', ?)", (COPIES,))
         data = '{"role":"user","time":{"created":1}}'
         db.execute("INSERT INTO message VALUES ('msg_1', 'ses_1', ?1, ?1, ?2)", (OLD_MS, data))
         for number in range(COPIES):
-            sql = f"INSERT INTO part VALUES (?1, 'msg_1', 'ses_1', ?2, ?2, {cell})"
+            sql = f"INSERT INTO part VALUES (?1, 'msg_1', 'ses_1', ?2, ?2, {text})"
             db.execute(sql, (f"prt_{number:02}", OLD_MS))
             fill(db, "part", number, chars)
-            db.execute(f"INSERT INTO event VALUES (?, 'ses_1', ?, 'x', {cell})", (f"evt_{number:02}", number))
+            db.execute(f"INSERT INTO event VALUES (?, 'ses_1', ?, 'x', {text})", (f"evt_{number:02}", number))
             fill(db, "event", number, chars)
     finished(db)
 
@@ -157,6 +164,7 @@ ACTIONS: dict[str, Callable[[str, int], None]] = {
     "age": age,
     "fingerprint": fingerprint,
     "live": live,
+    "cell": cell,
     "many": many,
     "large": large,
 }
