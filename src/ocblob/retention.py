@@ -95,6 +95,7 @@ def retain_pass(  # noqa: PLR0913
                 seal: Seal = partial(witness, database, tree)
                 back: PutBack | None = None
                 lacking: Look | None = None
+                archiver: Archiver | None = None
                 if archive is not None:
                     if is_other_users(database.path):
                         say(f"warning: {database.path} belongs to another user, who cannot read the archive")
@@ -105,6 +106,8 @@ def retain_pass(  # noqa: PLR0913
                     )
                     seal, back, lacking = archiver.seal, archiver.put_back, archiver.look
                 report = apply_retain(database, tree, plan, seal=seal, put_back=back, look=lacking, told=hear)
+                if archiver is not None and archiver.lacks:
+                    say(f"warning: {archiver.lacks}")
             report.longest_transaction_s = database.longest_transaction_s
     # Who holds the database holds it against a vacuum too.
     space = vacuum_after(path, "never" if report.locked else vacuum, say=say)

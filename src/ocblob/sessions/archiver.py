@@ -70,6 +70,20 @@ class Archiver:
         left = {session.id: why for session in done.sessions if (why := self._lacking(session.unresolved))}
         return Sealed(done.digests, left, done.path, done.size)
 
+    @property
+    def lacks(self) -> str:
+        """What sessions that may go name and the archive does not hold, in words; expired ones are nobody's loss."""
+        missing: Counter[str] = Counter()
+        for session in self.done[-1].sessions if self.done else ():
+            if not self._lacking(session.unresolved):
+                missing.update({reason: count for reason, count in session.unresolved.items() if reason != "expired"})
+        if not missing:
+            return ""
+        return (
+            f"{self.done[-1].path} has {_refs_words(missing)}; a store that holds one does not know of the archive, and"
+            f" may prune it: {self.done[-1].problems[0]}"
+        )
+
     def put_back(self, sessions: Sequence[str]) -> str:
         """See `PutBack`."""
         path = Path(self.done[-1].path)
@@ -79,11 +93,12 @@ class Archiver:
     def _lacking(self, unresolved: Mapping[str, int]) -> str:
         """Why a session must not go: an archive would lack a blob that may be had another time."""
         lacking = {reason: count for reason, count in unresolved.items() if reason not in self.allowed}
-        if not lacking:
-            return ""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lacking.items()))
-        refs = "ref" if sum(lacking.values()) == 1 else "refs"
-        return f"{refs} without a blob ({reasons})"
+        return _refs_words(lacking) if lacking else ""
+
+
+def _refs_words(reasons: Mapping[str, int]) -> str:
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{'ref' if sum(reasons.values()) == 1 else 'refs'} without a blob ({counts})"
 
 
 class _Listed:
