@@ -170,6 +170,30 @@ def test_a_link_to_nothing_is_no_absent_file(home: dict[str, str], tmp_path: Pat
         config.store_place(None, environment=home)
 
 
+@pytest.mark.parametrize("directory", ["ocblob", "opencode"])
+def test_a_directory_that_is_a_link_to_nothing_is_not_absent_either(
+    home: dict[str, str], tmp_path: Path, directory: str
+) -> None:
+    """Whole directories of configuration lie elsewhere: what they say to keep must not go while they cannot be read."""
+    link = Path(home["XDG_CONFIG_HOME"]) / directory
+    if link.is_dir():
+        link.rmdir()
+    link.symlink_to(tmp_path / "unmounted")
+
+    with pytest.raises(UsageError, match=rf"{directory} is a link to nothing"):
+        config.settings(home | {"OCBLOB_MAX_SESSIONS": "3"})
+
+
+def test_a_loop_of_links_is_no_absent_file(home: dict[str, str]) -> None:
+    """What cannot be looked at may well say something."""
+    path = write(home, "")
+    path.unlink()
+    path.symlink_to(path)
+
+    with pytest.raises(UsageError, match=r"config\.toml: Too many levels"):
+        config.store_place(None, environment=home)
+
+
 def test_a_directory_is_no_config_file(home: dict[str, str]) -> None:
     """What cannot be read is an error, not an absent file."""
     path = write(home, "")

@@ -52,6 +52,11 @@ def expanded(text: str) -> Path:
         raise UsageError(f"{text}: {error}") from error
 
 
+def link_to_nothing(path: Path) -> Path | None:
+    """The link on the way to a path that leads nowhere; None if there is none: then nothing is there indeed."""
+    return next((part for part in (path, *path.parents) if part.is_symlink() and not part.exists()), None)
+
+
 def fsync_fd(fd: int) -> None:
     """Make an open file's bytes survive a power cut. Raises OSError; never call it again on that file then."""
     if sys.platform == "darwin":

@@ -12,7 +12,7 @@ from ocblob.config.directories import config_path
 from ocblob.config.keys import FILE_KEYS, SESSION_KEYS
 from ocblob.config.variables import CONFIG_VARIABLE
 from ocblob.errors import UsageError
-from ocblob.filesystem import expanded
+from ocblob.filesystem import expanded, link_to_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,12 @@ def read_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
     """As `config_file`, whatever its keys are called."""
     named = environment.get(CONFIG_VARIABLE)
     path = expanded(named) if named else config_path(environment)
-    if not path.exists():
+    if not _is_there(path):
         if named:
             raise UsageError(f"{path}: there is no such config file", hint=f"{CONFIG_VARIABLE} or --config names it")
-        if path.is_symlink():
+        if link := link_to_nothing(path):
             # Its drive is not mounted, maybe; and what it keeps would go.
-            raise UsageError(f"{path} is a link to nothing")
+            raise UsageError(f"{link} is a link to nothing")
         return ConfigFile(path, named=False)
     if path.is_fifo():
         # The second who reads it would find nothing: no limit, and nothing to keep.
@@ -131,6 +131,17 @@ def using_file(path: str) -> Iterator[None]:
             os.environ.pop(CONFIG_VARIABLE, None)
         else:
             os.environ[CONFIG_VARIABLE] = before
+
+
+def _is_there(path: Path) -> bool:
+    """Raises `UsageError` if nobody can say: `exists` of newer Pythons would say no."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    return True
 
 
 def _meant(key: str, known: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ocblob.errors import OcblobError, UsageError
-from ocblob.filesystem import make_private_directory, write_durable
+from ocblob.filesystem import link_to_nothing, make_private_directory, write_durable
 from ocblob.hosts.opencode.configuration import (
     PLUGIN_FILE,
     entries,
@@ -245,8 +245,8 @@ def read_text(file: Path) -> str | None:
     try:
         return file.read_bytes().decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        if file.is_symlink():
-            raise UsageError(f"{file} is a link to nothing") from None
+        if link := link_to_nothing(file):
+            raise UsageError(f"{link} is a link to nothing") from None
         return None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8") from error
