@@ -12,7 +12,13 @@ import pytest
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import Deleted, DeleteResult
 from ocblob.databases.sqlite import SQLiteDatabase
-from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError, OcblobError
+from ocblob.errors import (
+    ArchiveError,
+    DatabaseError,
+    DatabaseLockedError,
+    DatabaseUnsupportedError,
+    OcblobError,
+)
 from ocblob.sessions.limits import RetainLimits
 from ocblob.sessions.plan import Totals, plan_retain
 from ocblob.sessions.retain import Fate, Look, RetainReport, Seal, Sealed, apply_retain, witness
@@ -81,6 +87,15 @@ def database(scene: Scene) -> Iterator[SQLiteDatabase]:
 def fates(report: RetainReport) -> dict[str, Fate]:
     """What became of each tree."""
     return {result.root: result.fate for result in report.results}
+
+
+def raises(error: Exception) -> Callable[[Sequence[str]], str]:
+    """Rows that cannot be put back."""
+
+    def put_back(_: Sequence[str]) -> str:
+        raise error
+
+    return put_back
 
 
 def test_whole_trees_go_and_nothing_is_left_of_them(scene: Scene, database: SQLiteDatabase) -> None:
@@ -318,6 +333,8 @@ def test_a_lock_ends_it_with_what_was_done(scene: Scene, database: SQLiteDatabas
     [
         (lambda _: "", Fate.PUT_BACK, "they are back"),
         (lambda _: "the disk is full", Fate.HALF, "`ocblob unarchive x.json --session ses_b` puts them back"),
+        (raises(OSError(28, "No space left")), Fate.HALF, "`ocblob unarchive x.json --session ses_b` puts them back"),
+        (raises(ArchiveError("it is gone")), Fate.HALF, "`ocblob unarchive x.json --session ses_b` puts them back"),
         (None, Fate.HALF, "they are in no archive"),
     ],
 )

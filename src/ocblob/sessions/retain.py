@@ -287,7 +287,7 @@ class _Evictor:
             return Fate.HALF, rows, f"{why}, and they are in no archive"
         try:
             failed = self._put_back(each.sessions)
-        except OcblobError as error:
+        except (OcblobError, OSError) as error:  # a full temporary directory must not cost the words
             failed = str(error)
         if not failed:
             return Fate.PUT_BACK, 0, f"{why}; they are back"
