@@ -137,9 +137,9 @@ def bench_archive(sessions: Sessions, rounds: int) -> dict[str, Any]:
     print(f"\narchive of a database of {size / MB:.0f} MB, medians of {rounds}")
     for name, of in runs.items():
         wall = statistics.median(one.wall_s for one in of)
-        rss = max(one.peak_rss for one in of)
+        cpu, rss = statistics.median(one.cpu_s for one in of), max(one.peak_rss for one in of)
         share = "" if name == "ocblob archive" else f"  ours takes {ratio(runs['ocblob archive'], of).median:.2f} of it"
-        print(f"  {name:<28} {wall:6.2f} s  {size / wall / MB:5.0f} MB/s  {rss / MB:6.1f} MB of memory"
+        print(f"  {name:<28} {wall:6.2f} s  {size / wall / MB:5.0f} MB/s  {cpu:6.2f} s of CPU  {rss / MB:6.1f} MB of memory"
               f"  {sizes[name] / MB:6.1f} MB in the file{share}")  # fmt: skip
     return {name: summarize(of) | {"file_size": sizes[name]} for name, of in runs.items()}
 
