@@ -105,6 +105,20 @@ def test_a_pass_at_once_and_another_after_a_change(tmp_path: Path, database: Pat
     assert 4 == len(refs(database))
 
 
+def test_a_database_behind_a_link_wakes_it_too(tmp_path: Path, database: Path) -> None:
+    """What is written goes into the WAL beside the file, not beside the link."""
+    link = tmp_path / "links" / "linked.db"
+    link.parent.mkdir()
+    link.symlink_to(database)
+    with Neighbour(database) as host, watching(tmp_path, "--db", str(link), *QUICK) as watcher:
+        host.execute("PRAGMA wal_autocheckpoint = 0")
+        watcher.waits_for("maintain: offloaded 4 payloads")
+        passes = watcher.count("maintain:")
+        host.execute("UPDATE part SET data = replace(data, 'ocblob', 'ocblob') || ' ' WHERE id = 'prt_ses_a_2'")
+        watcher.waits_for("maintain:", passes + 1)
+        assert 0 == watcher.end()
+
+
 def test_ctrl_c_ends_it_too(tmp_path: Path, database: Path) -> None:
     """With the exit code of a command that was interrupted."""
     with watching(tmp_path, "--db", str(database), *QUICK) as watcher:

@@ -116,9 +116,14 @@ def _run_pass(words: list[str]) -> bool:
 
 def _looker(path: Path) -> Callable[[], Fingerprint]:
     """Looks at the database, its WAL, and the files of configuration that are read now."""
-    wal = path.with_name(f"{path.name}-wal")
     files = config.files_read()
-    return lambda: look_at((path, wal, *files))
+
+    def look() -> Fingerprint:
+        # Of a link SQLite keeps the WAL where the file is; and it may come to lead elsewhere.
+        wal = path.resolve()
+        return look_at((path, wal.with_name(f"{wal.name}-wal"), *files))
+
+    return look
 
 
 def _clock() -> Callable[[], float]:
