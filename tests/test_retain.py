@@ -413,6 +413,28 @@ def test_who_interrupts_it_finds_no_session_in_pieces(scene: Scene, database: SQ
     assert [("ses_a", "ses_a1", "ses_a2")] == calls
 
 
+@pytest.mark.parametrize("error", [None, DatabaseError("the disk is broken")])
+def test_what_went_is_made_durable(scene: Scene, database: SQLiteDatabase, error: DatabaseError | None) -> None:
+    """After the last deletion its commits are flushed; if they cannot be, that is told, and what went has gone."""
+    calls = []
+
+    class Flushing(Forwarding):
+        def delete(self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Any) -> DeleteResult:
+            calls.append(sessions[0])
+            return self.database.delete_sessions(tree, sessions, unchanged=unchanged)
+
+        def flush(self) -> None:
+            calls.append("flush")
+            if error is not None:
+                raise error
+
+    report = scene.retain(Flushing(database), RetainLimits(max_sessions=2))
+
+    assert ["ses_a", "ses_b", "flush"] == calls
+    assert ([] if error is None else [f"after a power cut, what went last may be back: {error}"]) == report.problems
+    assert 2 == report.evicted.trees
+
+
 def test_nothing_to_evict_seals_nothing(scene: Scene, database: SQLiteDatabase) -> None:
     """When the limits hold no archive is begun."""
 
