@@ -139,7 +139,7 @@ def bench_archive(sessions: Sessions, rounds: int) -> dict[str, Any]:
         wall = statistics.median(one.wall_s for one in of)
         cpu, rss = statistics.median(one.cpu_s for one in of), max(one.peak_rss for one in of)
         share = "" if name == "ocblob archive" else f"  ours takes {ratio(runs['ocblob archive'], of).median:.2f} of it"
-        print(f"  {name:<28} {wall:6.2f} s  {size / wall / MB:5.0f} MB/s  {cpu:6.2f} s of CPU  {rss / MB:6.1f} MB of memory"
+        print(f"  {name:<28} {wall:6.2f} s  {size / wall / MB:5.0f} MB/s  {cpu:6.2f} s CPU  {rss / MB:6.1f} MB peak"
               f"  {sizes[name] / MB:6.1f} MB in the file{share}")  # fmt: skip
     return {name: summarize(of) | {"file_size": sizes[name]} for name, of in runs.items()}
 
