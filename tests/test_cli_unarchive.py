@@ -200,6 +200,23 @@ def test_a_damaged_archive_gives_what_is_whole(cli: Cli, path: Path, file: Path)
     ]
 
 
+def test_a_damaged_session_still_has_attachments_of_others(cli: Cli, path: Path, tmp_path: Path) -> None:
+    """An attachment is in an archive once: where that session is damaged elsewhere, the others get it all the same."""
+    with opened(path) as db:
+        first = "(SELECT data FROM part WHERE id='prt_ses_0_1')"
+        db.execute(f"UPDATE part SET data={first} WHERE id='prt_ses_1_1'").fetchall()
+    before = rows(path)
+    file = archived(path, tmp_path / "all.json")
+    delete(path)
+    file.write_bytes(file.read_bytes().replace(b"the talk ses_0", b"the tale ses_0"))
+
+    done = cli.run("unarchive", file, "--db", path, "--salvage")
+
+    assert 3 == done.code
+    assert ["ses_1", "ses_kid"] == sessions(path)
+    assert {row for row in before["part"] if "ses_0" not in str(row)} == set(rows(path)["part"])
+
+
 def test_a_database_of_no_known_host(cli: Cli, file: Path, tmp_path: Path) -> None:
     """Sessions go only where it is known what one is."""
     other = tmp_path / "other.db"

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from ocblob.databases.sqlite.vacuum import in_use
 from ocblob.errors import ArchiveError, DatabaseUnsupportedError, StoreNotFoundError
 from ocblob.marks import Marks
 from ocblob.passes import Opened, opened, register
+from ocblob.sessions.extraction import ExtractedBlobs, extract
 from ocblob.sessions.reader import Archive
 from ocblob.sessions.restocking import Named, Restocked, look, restock
 from ocblob.sessions.salvage import Salvaged, salvage
@@ -58,6 +59,14 @@ class Found:
     archive: Archive
     headers: list[Header]
     salvaged: Salvaged
+    damaged: Path | None = None
+    """The file that the archive was salvaged from."""
+
+    def extract(self, wanted: Container[bytes] | None, directory: Path | None) -> ExtractedBlobs:
+        """The blobs. One that whole sessions need may stand in a session that is not whole."""
+        if self.damaged is None:
+            return self.archive.extract(wanted, directory)
+        return extract(self.damaged, wanted, directory, damaged=True)
 
 
 @contextmanager
@@ -81,7 +90,7 @@ def found_in(path: Path, *, salvaging: bool) -> Iterator[Found]:
         if not salvaged.sessions:
             raise ArchiveError(f"{path}: no session in it is whole: {'; '.join(salvaged.problems[:1])}")
         archive = Archive(copy)
-        yield Found(archive, list(archive.headers()), salvaged)
+        yield Found(archive, list(archive.headers()), salvaged, path)
 
 
 def _remove_leftovers(directory: Path) -> None:
@@ -125,7 +134,7 @@ def unarchive_pass(  # noqa: PLR0913
         going, looked_at = (stack.enter_context(closing(Marks())) for _ in range(2))
         named = frozenset(wanted)
         only = stack.enter_context(archive.needed(named)) if sessions else None
-        blobs = stack.enter_context(archive.extract(only, directory))
+        blobs = stack.enter_context(found.extract(only, directory))
         told = progress(2 * sum(totals.size for session, totals in headers if session.id in named))
         plans = plan_unarchive(
             at.database,

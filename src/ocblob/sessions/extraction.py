@@ -89,10 +89,13 @@ class ExtractedBlobs:
         return place
 
 
-def extract(path: Path, wanted: Container[bytes] | None, directory: Path | None) -> ExtractedBlobs:
+def extract(
+    path: Path, wanted: Container[bytes] | None, directory: Path | None, *, damaged: bool = False
+) -> ExtractedBlobs:
     """Take the blobs with these raw digests out of an archive, or all of them. Memory: a piece of text.
 
-    Raises `ArchiveError` if the file cannot be read, is damaged, or the disk does not take what is in it.
+    Of one that is known to be `damaged`, those that stand before what cannot be read. Raises `ArchiveError` if the file
+    cannot be read, is damaged, or the disk does not take what is in it.
     """
     blobs = ExtractedBlobs(directory)
     try:
@@ -105,6 +108,9 @@ def extract(path: Path, wanted: Container[bytes] | None, directory: Path | None)
                 else:
                     blobs.drop()
     except BaseException as error:
+        if isinstance(error, BlobCorruptError) and damaged:
+            blobs.drop()
+            return blobs
         blobs.close()
         if isinstance(error, BlobCorruptError):
             raise ArchiveError(f"{path} is damaged ({error}); it is not as it was written") from error
