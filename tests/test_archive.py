@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pybase64
 import pytest
 
 from ocblob import filesystem
@@ -15,6 +16,8 @@ from ocblob.cells import Scope
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.errors import ArchiveError, BlobCorruptError, OcblobError, UsageError
 from ocblob.offload import offload
+from ocblob.ref import Ref
+from ocblob.rewrite import reference_text
 from ocblob.rows import session_digest
 from ocblob.sessions import contents, sealing
 from ocblob.sessions.archive import ArchiveReport, apply_archive, plan_archive
@@ -59,6 +62,11 @@ def archive(path: Path, to: Path, store: BlobStore | None = None, *, refs: bool 
         plan = plan_archive(database.survey(profile.tree))
         where = archive_place(to, stem="a")
         return apply_archive(database, profile.tree, plan, where, store, host="opencode", refs=refs)
+
+
+def placeholder(mime: str) -> bytes:
+    """What a user saves who saves what a ref shows."""
+    return pybase64.b64decode(reference_text(mime, Ref("a" * 64, 5000)) or b"")
 
 
 def digests(path: Path) -> dict[str, str]:
@@ -123,6 +131,26 @@ def test_what_was_moved_out_is_in_the_archive_again(path: Path, place: Path, sto
     with Archive(Path(report.path)).extract(None) as blobs:
         assert objects(Path(store.url)) == sorted(blobs.digests())
         assert all(store.read(digest) == b"".join(blobs.chunks(digest)) for digest in blobs.digests())
+
+
+@pytest.mark.parametrize("mime", ["image/png", "text/plain"])
+@pytest.mark.parametrize("blob", [b"", b"x", placeholder("image/png"), placeholder("text/plain")], ids=len)
+def test_any_blob_that_a_ref_names_can_be_archived(
+    path: Path, place: Path, store: BlobStore, blob: bytes, mime: str
+) -> None:
+    """An empty one, and one that is a placeholder itself, as a user may have put them, are in the archive as bytes."""
+    digest = store.put([blob]).digest
+    text = reference_text(mime, Ref(digest, len(blob)))
+    assert text is not None
+    url = f"data:{mime};base64,{text.decode()}"
+    with Neighbour(path) as neighbour:
+        neighbour.execute("UPDATE part SET data=? WHERE session_id='ses_a'", json.dumps({"type": "file", "url": url}))
+
+    report = archive(path, place, store)
+
+    assert {} == report.unresolved
+    with Archive(Path(report.path)).extract(None) as blobs:
+        assert blob == b"".join(blobs.chunks(digest))
 
 
 @pytest.mark.parametrize("how", ["missing", "corrupt", "unavailable"])

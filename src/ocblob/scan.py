@@ -100,7 +100,8 @@ def scan(
 
     Payloads shorter than `min_chars` characters of base64 come as inline. Without `hashing` nothing is
     decoded: payloads have no digest, and some of them may turn out not to be canonical. A `tap` is given the decoded
-    bytes of each data URL, as far as they go, before its span comes and says what they are.
+    bytes of each data URL, as far as they go, before its span comes and says what they are. With one no data URL is
+    a ref, or too short: one that reads as a ref, or is empty, stands for bytes that somebody has kept.
     Memory: one piece, and 12 KiB.
     """
     find = _find_header_or_ref if bare_refs else _find_header
@@ -127,7 +128,7 @@ def scan(
                 # What may be the beginning of a data URL waits for the next piece.
                 base, text = base + at, text[at:]
                 break
-            payload = _Payload(base + at, header, min_chars, hashing=hashing, tap=tap)
+            payload = _Payload(base + at, header, None if tap else min_chars, hashing=hashing, tap=tap)
     if payload is not None:
         yield payload.unterminated()
 
@@ -198,15 +199,16 @@ class _Payload:
     __slots__ = ("_decoder", "_hasher", "_header", "_length", "_min", "_reason", "_short", "_size", "_start", "_tap")
 
     def __init__(
-        self, start: int, header: str, min_chars: int, *, hashing: bool, tap: Callable[[bytes], object] | None
+        self, start: int, header: str, min_chars: int | None, *, hashing: bool, tap: Callable[[bytes], object] | None
     ) -> None:
+        """No `min_chars` at all: it is a payload, and no ref."""
         self._tap = tap
         self._start = start
         self._header = header
-        self._min = max(min_chars, 1)
+        self._min = 0 if min_chars is None else max(min_chars, 1)
         self._length = 0
         self._size = 0
-        self._short: bytes | None = b""
+        self._short: bytes | None = b"" if self._min else None
         """The whole text, as long as it may be a ref's."""
         self._decoder = Base64Decoder() if hashing else None
         self._hasher = Hasher()
