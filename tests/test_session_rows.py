@@ -503,6 +503,24 @@ def test_work_between_two_pieces_is_noticed(
 
 
 @pytest.mark.usefixtures("in_pieces")
+def test_a_row_that_comes_at_the_end_is_no_orphan(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that begins anew behind those that went, and that nothing refers to, keeps its session."""
+    with SQLiteDatabase(path) as database, Neighbour(path) as neighbour:
+        fill(database, "one", parts=5)
+        original = session_pieces.PieceDeletion._delete_last
+
+        def delete_last(self: session_pieces.PieceDeletion, tables: Any) -> None:
+            neighbour.execute("INSERT INTO event_sequence VALUES ('one', 0)")
+            original(self, tables)
+
+        monkeypatch.setattr(session_pieces.PieceDeletion, "_delete_last", delete_last)
+        assert (Deleted.HALF, 12) == delete(database, "one")
+        assert ["event_sequence", "session"] == sorted(
+            name for name, rows in everything(database, "one").items() if rows
+        )
+
+
+@pytest.mark.usefixtures("in_pieces")
 def test_session_that_was_deleted_by_half_is_put_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows that went are put in again beside those that stayed."""
     with SQLiteDatabase(path) as database, Neighbour(path) as neighbour:
