@@ -503,6 +503,29 @@ def test_work_between_two_pieces_is_noticed(
 
 
 @pytest.mark.usefixtures("in_pieces")
+def test_large_rows_that_change_behind_the_look_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are compared outside of the lock, and once more under it if somebody has committed in between."""
+    monkeypatch.setattr(session_pieces, "LARGE_BYTES", 0)
+    with SQLiteDatabase(path) as database, Neighbour(path) as neighbour:
+        fill(database, "one", "two", parts=5)
+        neighbour_at_work = iter((OTHERS_WORK,))
+        original = session_pieces.PieceDeletion._compared_outside
+
+        def compared_outside(self: session_pieces.PieceDeletion, piece: session_pieces.Piece) -> object:
+            for sql in neighbour_at_work:
+                neighbour.execute(sql)
+            seen = original(self, piece)
+            if piece.table == "part":
+                neighbour.execute("UPDATE part SET data='new' WHERE rowid=?", *piece.addresses[0][1])
+            return seen
+
+        monkeypatch.setattr(session_pieces.PieceDeletion, "_compared_outside", compared_outside)
+        assert Deleted.HALF is delete(database, "one")[0]
+        assert [("new",)] == query(path, "SELECT DISTINCT data FROM part WHERE session_id='one' AND data='new'")
+        assert 5 == len(everything(database, "one")["part"])
+
+
+@pytest.mark.usefixtures("in_pieces")
 def test_a_row_that_comes_at_the_end_is_no_orphan(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that begins anew behind those that went, and that nothing refers to, keeps its session."""
     with SQLiteDatabase(path) as database, Neighbour(path) as neighbour:
