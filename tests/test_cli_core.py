@@ -383,8 +383,9 @@ def test_an_interrupt_exits_130(cli: Cli, db: Path, monkeypatch: pytest.MonkeyPa
     assert "interrupted" in done.err
 
 
-def test_a_real_interrupt_ends_cleanly(cli: Cli) -> None:
-    """SIGINT in the midst of a pass: exit 130, no traceback, every row whole, and a next pass completes."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_real_interrupt_ends_cleanly(cli: Cli, number: signal.Signals) -> None:
+    """A signal in the midst of a pass: exit 130, no traceback, every row whole, and a next pass completes."""
     path = make_opencode(cli.root / "copy" / "app.db", sessions=5, parts=50, size=300_000)
     before = dump(path)
     # A test run in the background of a shell ignores the signal, and its children would inherit that.
@@ -394,7 +395,7 @@ def test_a_real_interrupt_ends_cleanly(cli: Cli) -> None:
     while not any(cli.store.glob("objects/*/*")):
         assert process.poll() is None
         time.sleep(0.002)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
 
     assert 130 == process.returncode

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from ocblob import config
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import Deleted, DeleteResult
 from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.databases.sqlite.session_pieces import PieceDeletion
 from ocblob.digest import digest_of
 from ocblob.errors import ArchiveError
 from ocblob.retention import RetainPass, retain_pass
@@ -288,6 +290,31 @@ def test_a_held_write_lock_is_exit_11(cli: Cli, path: Path, archives: Path) -> N
 def offloaded(cli: Cli, path: Path) -> None:
     """All attachments are in the store."""
     assert 0 == cli.run("offload", "--db", path, "--no-plugin").code
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there a process is ended without being told")
+def test_who_is_told_to_end_leaves_no_session_in_pieces(
+    cli: Cli, path: Path, archives: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM while a large session is being deleted piece by piece: what went comes back before the end, exit 130."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000)"
+    todo = "INSERT INTO todo SELECT 'ses_a','x','completed','low',i,1,1 FROM n"
+    with opened(path) as db:
+        db.execute(f"{numbers} {todo}").fetchall()
+    before, real = rows(path), PieceDeletion._delete_some
+
+    def told_to_end(deletion: PieceDeletion, *pieces: Any) -> Any:
+        found = real(deletion, *pieces)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    monkeypatch.setattr(PieceDeletion, "_delete_some", told_to_end)
+    done = retain(cli, path, "--max-sessions", "3")
+
+    assert 130 == done.code
+    assert "interrupted" in done.err
+    assert before == rows(path)
+    assert "ses_a" in verify(the_archive(archives))
 
 
 def test_a_session_whose_blob_is_missing_stays(cli: Cli, path: Path, archives: Path) -> None:

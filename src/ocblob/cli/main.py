@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -13,6 +14,7 @@ import click
 
 from ocblob import __version__
 from ocblob.errors import DatabaseLockedError, OcblobError, StoreLockedError, StoreNotFoundError, UsageError
+from ocblob.watching import end_on_sigterm
 
 EXIT_DONE: Final = 0
 EXIT_ERROR: Final = 1
@@ -77,6 +79,8 @@ def group() -> None:
 def main() -> NoReturn:
     """Run the command line of this process."""
     _prepare_streams()
+    # Who is told to end must not leave a session in pieces either. (Only a main thread can be told.)
+    restore = end_on_sigterm() if threading.current_thread() is threading.main_thread() else _nothing
     try:
         code = group.main(prog_name="ocblob", standalone_mode=False)
         sys.stdout.flush()
@@ -109,7 +113,13 @@ def main() -> NoReturn:
         complain(words)
         code = EXIT_ERROR
         _tell_json("MemoryError", words, "", code)
+    finally:
+        restore()
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _prepare_streams() -> None:
