@@ -70,6 +70,21 @@ def test_the_summary_is_one_line(cli: Cli, database: Path) -> None:
     assert "warning: evicted session ses_b" in done.err
 
 
+def test_a_store_that_was_there_is_not_made_anew(cli: Cli, database: Path) -> None:
+    """Its drive is not mounted: a new one in its place would take what nobody finds again, and say that all is well."""
+    cli.run("maintain", "--db", database)
+    cli.store.rename(cli.root / "elsewhere")
+    done = cli.run("maintain", "--db", database, "--max-sessions", "2", "--scheduled")
+
+    assert 1 == done.code
+    assert "no blob store at" in done.err
+    assert "where an earlier pass has found one" in done.err
+    assert "hint: mount its drive; `ocblob offload` makes a new one" in done.err
+    assert not cli.store.exists()
+    (cli.root / "elsewhere").rename(cli.store)
+    assert 0 == cli.run("maintain", "--db", database, "--max-sessions", "2").code
+
+
 def test_what_goes_is_in_an_archive(cli: Cli, database: Path) -> None:
     """By default sessions are sealed first, in the user's data; the summary names the file."""
     done = cli.run("maintain", "--db", database, "--max-sessions", "1")

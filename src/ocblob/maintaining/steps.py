@@ -13,10 +13,11 @@ from ocblob.deletions import evict_pass
 from ocblob.errors import BackendError, DeletionRefusedError, OcblobError, StoreNotFoundError
 from ocblob.evict import Limits
 from ocblob.hosts.detect import NAME as GENERIC
+from ocblob.maintaining.known_stores import gone, remember, was_here
 from ocblob.maintaining.pruning import prune_if_due
 from ocblob.maintaining.report import Step, StepName
 from ocblob.offload import MIN_CHARS
-from ocblob.passes import offload_pass
+from ocblob.passes import OffloadPass, offload_pass
 from ocblob.plugins.options import check_same_store
 from ocblob.retention import retain_pass
 from ocblob.sessions.retain import Told
@@ -71,7 +72,20 @@ def offload_step(orders: Orders, before: list[Step]) -> Step | None:
         if not config.plugin_installed():
             return Step("offload", skipped=_NO_PLUGIN)
         check_same_store(orders.place, orders.store)
-    done = offload_pass(
+    known = was_here(orders.store, orders.state)
+    try:
+        done = _offload(orders, create=orders.create and not known)
+    except StoreNotFoundError as error:
+        if known and orders.create:
+            raise gone(error) from error
+        raise
+    if not orders.dry_run:
+        remember(orders.store, orders.state)
+    return Step("offload", done, complete=done.complete)
+
+
+def _offload(orders: Orders, *, create: bool) -> OffloadPass:
+    return offload_pass(
         orders.place,
         orders.store,
         tables=_tables(orders),
@@ -80,7 +94,7 @@ def offload_step(orders: Orders, before: list[Step]) -> Step | None:
         include_v2=False,
         prompts=False,
         previews=orders.previews,
-        create=orders.create,
+        create=create,
         need_plugin=orders.need_plugin,
         dry_run=orders.dry_run,
         vacuum="never",
@@ -88,7 +102,6 @@ def offload_step(orders: Orders, before: list[Step]) -> Step | None:
         say=orders.say,
         ask=orders.ask,
     )
-    return Step("offload", done, complete=done.complete)
 
 
 def _tables(orders: Orders) -> tuple[str, ...]:
