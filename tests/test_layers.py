@@ -76,6 +76,7 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
                 "status",
                 "stores",
                 "unarchiving",
+                "unfinished",
                 "maintaining",
                 "scheduling",
                 "watching",

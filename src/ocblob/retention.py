@@ -24,6 +24,7 @@ from ocblob.size_warnings import SizeWarning, look, told
 from ocblob.space import Say, VacuumWhen, vacuum_after
 from ocblob.store import BlobStore
 from ocblob.stores import open_store
+from ocblob.unfinished import Notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,10 @@ def retain_pass(  # noqa: PLR0913
     """
     settings.limits.check()
     path = config.database_path(place)
+    notes = Notes.of(path)
+    if not dry_run and notes.pending():
+        with _sessions(place, write=True) as (database, tree, _):
+            notes.finish(database, tree, say)
     with _sessions(place, write=False) as (database, tree, at):
         before, host = sizes(path), at.profile.name
         facts = {each.id: each for each in database.survey(tree)}
@@ -105,7 +110,10 @@ def retain_pass(  # noqa: PLR0913
                         database, tree, host, archive, store, settings.archive_refs, allowed, facts, bar
                     )
                     seal, back, lacking = archiver.seal, archiver.put_back, archiver.look
-                report = apply_retain(database, tree, plan, seal=seal, put_back=back, look=lacking, told=hear)
+                note = partial(notes.begin, database=database)
+                report = apply_retain(
+                    database, tree, plan, seal=seal, put_back=back, look=lacking, told=hear, note=note
+                )
                 if archiver is not None and archiver.lacks:
                     say(f"warning: {archiver.lacks}")
             report.longest_transaction_s = database.longest_transaction_s

@@ -121,6 +121,8 @@ Look = Callable[[Sequence[str]], Mapping[str, str]]
 """Which of these sessions cannot be sealed now, and why, as far as that is known without sealing them."""
 Told = Callable[[Tree, str], None]
 """Hears of each tree that went, and of the archive it is in, as soon as it has gone."""
+Note = Callable[[Tree, str], Callable[[], None]]
+"""Notes that a tree may be in pieces from now on, and the archive that has it whole; what it returns ends that."""
 
 
 def apply_retain(  # noqa: PLR0913
@@ -132,6 +134,7 @@ def apply_retain(  # noqa: PLR0913
     put_back: PutBack | None,
     look: Look | None,
     told: Told = lambda _tree, _archive: None,
+    note: Note = lambda _tree, _archive: lambda: None,
 ) -> RetainReport:
     """Evict what the plan says. Raises what `seal` raises, before anything is deleted.
 
@@ -146,10 +149,14 @@ def apply_retain(  # noqa: PLR0913
         report.archive, report.archive_size, report.archived = sealed.archive, sealed.archive_size, len(sealed.digests)
         evictor = _Evictor(database, tree, sealed, put_back, report)
         for each in trees:
-            if not evictor.evict(each):
-                break
-            if report.results[-1].fate is Fate.EVICTED:
+            end = note(each, sealed.archive)
+            fate = evictor.evict(each)
+            if fate is not Fate.HALF:
+                end()
+            if fate is Fate.EVICTED:
                 told(each, sealed.archive)
+            if report.locked:
+                break
         try:
             database.flush()
         except DatabaseError as error:
@@ -220,26 +227,22 @@ class _Evictor:
     """Deletes trees one by one, and reports what became of each."""
 
     def __init__(
-        self,
-        database: SessionDatabase,
-        tree: SessionTree,
-        sealed: Sealed,
-        put_back: PutBack | None,
-        report: RetainReport,
+        self, database: SessionDatabase, tree: SessionTree, sealed: Sealed, back: PutBack | None, report: RetainReport
     ) -> None:
         self._database = database
         self._tree = tree
         self._sealed = sealed
-        self._put_back = put_back
+        self._put_back = back
         self._report = report
         # Between the plan and the seal somebody may have begun to work in a session: it is sealed as it is now, and
         # active. Facts that are taken after the seal tell.
         self._facts = {each.root: each for each in forest(database.survey(tree))}
 
-    def evict(self, each: Tree) -> bool:
-        """Whether to go on: not if the database is locked."""
-        self._report.add(each, *(self._unsealed(each) or self._delete(each)))
-        return not self._report.locked
+    def evict(self, each: Tree) -> Fate:
+        """What becomes of a tree; it is in the report."""
+        fate, rows, why = self._unsealed(each) or self._delete(each)
+        self._report.add(each, fate, rows, why)
+        return fate
 
     def _unsealed(self, each: Tree) -> tuple[Fate, int, str] | None:
         """Why a tree must not be deleted; None if it may."""

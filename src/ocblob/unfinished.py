@@ -1,0 +1,119 @@
+"""Trees of sessions that a killed retention has left in pieces: noted before they go, put back by the next one.
+
+A large tree goes in many transactions. What is left of it then may be within every limit, so that no plan would take
+the rest. A note that stays for nothing costs the next retention a look into the archive.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocblob import config
+from ocblob.cells import SessionTree
+from ocblob.databases.session_rows import SessionDatabase
+from ocblob.databases.sqlite.session_delete import WHOLE_BYTES_MAX, WHOLE_ROWS_MAX
+from ocblob.errors import DatabaseError, DatabaseLockedError, OcblobError
+from ocblob.filesystem import make_private_directory, write_durable
+from ocblob.sessions.trees import Tree
+from ocblob.sessions.unarchive import put_back
+from ocblob.space import Say
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """One tree that was about to go."""
+
+    path: Path
+    archive: str
+    """The file that has it whole."""
+    sessions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Of one database on this machine."""
+
+    directory: Path
+    database: str
+
+    @classmethod
+    def of(cls, database: Path) -> "Notes":
+        """In the state directory, by the resolved path of a database."""
+        return cls(config.state_directory() / "retain", str(database.resolve()))
+
+    def begin(self, tree: Tree, archive: str, database: SessionDatabase) -> Callable[[], None]:
+        """Note that a tree may be in pieces from now on; what it returns ends that, once its rows are gone for good.
+
+        What goes in one transaction needs no note. A state directory that takes none stops nothing: the archive has
+        the tree all the same.
+        """
+        if not archive or (tree.rows <= WHOLE_ROWS_MAX and tree.size <= WHOLE_BYTES_MAX):
+            return lambda: None
+        note = self.directory / f"{os.urandom(8).hex()}.json"
+        said = {"database": self.database, "archive": str(Path(archive).absolute()), "sessions": tree.sessions}
+        try:
+            make_private_directory(self.directory)
+            write_durable(note, json.dumps(said).encode())
+        except OSError:
+            return lambda: None
+
+        def end() -> None:
+            # After a power cut some of the rows would be back, and nobody would know.
+            with contextlib.suppress(DatabaseError, OSError):
+                database.flush()
+                note.unlink()
+
+        return end
+
+    def pending(self) -> list[_Note]:
+        """What killed retentions have left, or another one is at."""
+        return list(self._pending())
+
+    def finish(self, database: SessionDatabase, tree: SessionTree, say: Say) -> None:
+        """Put the rows back that went. A tree of which nothing is left has gone as a whole.
+
+        Raises `DatabaseLockedError`; the notes of what is not back stay.
+        """
+        for note in self._pending():
+            with database.snapshot() as snapshot:
+                left = [session for session in note.sessions if snapshot.exists(tree, session)]
+            try:
+                archive = Path(note.archive)
+                report = put_back(database, tree, archive, left, directory=archive.parent) if left else None
+            except DatabaseLockedError:
+                raise
+            except (OcblobError, OSError) as error:
+                _tell(note, str(error), say)
+                continue
+            if report is not None and report.locked:
+                raise DatabaseLockedError(report.locked)
+            if report is not None and not report.complete:
+                _tell(note, "; ".join(report.problems), say)
+                continue
+            if report is not None and report.rows:
+                say(
+                    f"warning: a retention was killed while session {note.sessions[0]} went;"
+                    f" {report.rows:,} rows of it are back from {note.archive}"
+                )
+            with contextlib.suppress(OSError):
+                note.path.unlink()
+
+    def _pending(self) -> Iterator[_Note]:
+        for path in sorted(self.directory.glob("*.json")):
+            try:
+                said = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+            match said:
+                case {"database": self.database, "archive": str(archive), "sessions": [*sessions]}:
+                    yield _Note(path, archive, tuple(map(str, sessions)))
+
+
+def _tell(note: _Note, why: str, say: Say) -> None:
+    say(
+        f"warning: a retention was killed while session {note.sessions[0]} went, and its rows are not back: {why};"
+        f" bring {note.archive} back, or remove {note.path}"
+    )
