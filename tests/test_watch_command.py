@@ -161,6 +161,19 @@ def test_options_are_checked_before_it_begins(tmp_path: Path, database: Path) ->
             assert 2 == watcher._process.wait(TIMEOUT_S)
 
 
+def test_one_archive_file_cannot_serve_all_passes(tmp_path: Path, database: Path) -> None:
+    """The second pass would find it there and drop nothing, for ever: told before the first one begins."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ocblob", "watch", "--db", str(database), "--archive", str(tmp_path / "x.json")],
+        env=environment({"HOME": str(tmp_path)}),
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT_S,
+    )
+
+    assert (2, True) == (done.returncode, b"each pass writes an archive of its own" in done.stderr)
+
+
 def test_a_pass_that_is_ended_midway_leaves_what_it_did(tmp_path: Path) -> None:
     """SIGTERM in the middle of a large pass: exit 0 soon, every row whole, and the next pass does the rest."""
     many = [Talk(f"ses_{number}", 50, size=300_000) for number in range(150)]

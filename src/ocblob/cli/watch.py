@@ -12,7 +12,8 @@ from ocblob.cli.main import EXIT_DONE, EXIT_ERROR, EXIT_SIZE_WARNING, complain, 
 from ocblob.cli.maintain import command as maintain_command
 from ocblob.cli.maintain import maintain_options
 from ocblob.cli.options import AgeType, sayer
-from ocblob.errors import OcblobError
+from ocblob.cli.retention_options import Retention
+from ocblob.errors import OcblobError, UsageError
 from ocblob.watching import Fingerprint, Terminated, Watch, end_on_sigterm, look_at, watch
 
 _WORDS = "ocblob.words"
@@ -41,6 +42,7 @@ def command(
     every_s: float,
     db: str | None,
     quiet: bool,
+    retention: Retention,
     **options: Any,
 ) -> None:
     """Run `maintain` again and again: at once, and then whenever the database has changed.
@@ -51,6 +53,9 @@ def command(
     """
     del options
     Watch(every_s)
+    archive = retention.settings.archive
+    if archive is not None and retention.settings.source("archive") == "--archive" and not archive.is_dir():
+        raise UsageError(f"--archive {archive}: each pass writes an archive of its own; name a directory that is there")
     place = config.plugin_database(db)
     path = config.database_path(place)
     words = [*_without_every(ctx.meta[_WORDS]), "--db", str(path)]
