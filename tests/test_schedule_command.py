@@ -55,6 +55,15 @@ def test_all_is_passed_by_absolute_path(cli: Cli, schedulers: Schedulers, monkey
     assert [*MAINTAIN, *places] == words[words.index(sys.executable) :]
 
 
+def test_a_limit_of_this_shell_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that would hold here and not tonight is named, and is not in the job."""
+    monkeypatch.setenv("OCBLOB_MAX_AGE", "30d")
+    said = cli.run("schedule", "install", "--kind", "cron").out.decode()
+
+    assert "OCBLOB_MAX_AGE is not kept; a limit belongs into the config file" in said
+    assert 1 == said.count("OCBLOB_MAX_AGE")
+
+
 def test_what_was_done_is_said(cli: Cli) -> None:
     """Every file with its text, and every command that was run; the second installation says the same."""
     done = cli.run("schedule", "install", "--every", "15m")

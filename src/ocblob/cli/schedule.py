@@ -11,7 +11,7 @@ from ocblob import config
 from ocblob.cli.options import AgeType, dry_run_option, print_json, standard_options
 from ocblob.cli.plugin import own_command
 from ocblob.scheduling import KINDS, Every, Kind, Machine, ScheduleReport, install, remove, show
-from ocblob.scheduling.job import job_name, lost_secrets, maintain_job
+from ocblob.scheduling.job import job_name, lost_limits, lost_secrets, maintain_job
 
 _kind_option = click.option(
     "--kind", type=click.Choice(list(KINDS)), help="This scheduler.  [default: the one that the machine has]"
@@ -51,6 +51,7 @@ def install_command(
     config.settings()  # what cannot be meant is told now, not tonight
     job = maintain_job(config.plugin_database(db), store_place, Every.of(every_s), command=own_command())
     report = install(_machine(dry_run=dry_run), job, kind)
+    report.notes += [f"{name} is not kept; a limit belongs into the config file" for name in lost_limits()]
     report.notes += [f"{name} is not kept; boto3 reads ~/.aws/credentials" for name in lost_secrets(store_place)]
     if as_json:
         print_json(report)

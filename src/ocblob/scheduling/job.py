@@ -7,6 +7,7 @@ from typing import Final
 
 from ocblob import config
 from ocblob.backends import local_path, refuse_secrets
+from ocblob.config.said import LIMIT_VARIABLES
 from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE
 from ocblob.scheduling.base import NAME, Job
 from ocblob.scheduling.every import Every
@@ -72,3 +73,8 @@ def lost_secrets(store: config.StorePlace, environment: Mapping[str, str] = os.e
     if not store.url.startswith("s3://"):
         return []
     return [name for name in _S3_SECRETS if environment.get(name)]
+
+
+def lost_limits(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables with limits of sessions: they hold here, and a scheduled pass does not get them."""
+    return [name for name in LIMIT_VARIABLES if environment.get(name)]
