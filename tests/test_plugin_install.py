@@ -309,6 +309,14 @@ def test_limits_of_the_entry_are_ocblobs_too(cli: Cli) -> None:
     assert all(str(path) in shown[name]["source"] for name in ("maxSizeMB", "maxAgeDays", "maxSessions"))
 
 
+def test_a_limit_that_every_pass_would_refuse_is_not_written(cli: Cli) -> None:
+    """It would stop each command that retains."""
+    done = cli.run("plugin", "install", "--max-size-mb", "9" * 20)
+
+    assert (2, True) == (done.code, "maxSizeMB is 99999999999999999999: a maximum size of" in done.err)
+    assert not (directory_of(cli) / "opencode.json").exists()
+
+
 @pytest.mark.parametrize(
     "entry", ['"{uri}"', '["{uri}"]', '["{uri}", {{}}]', '"./ocblob/ocblob.js"', '["{uri}", null]']
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from ocblob import config
 from ocblob.backends import local_path, refuse_secrets, shown_url
+from ocblob.config.keys import key_of, meant
 from ocblob.errors import BackendError, StoreError, UsageError
 from ocblob.hosts.opencode.installation import installed
 from ocblob.space import Say
@@ -28,7 +29,7 @@ class Choices:
     max_sessions: int | None = None
 
     def options(self) -> dict[str, Any]:
-        """Under the plugin's names."""
+        """Under the plugin's names. Raises `UsageError` for a limit that every pass would refuse."""
         named = {
             "ingest": self.ingest,
             "rescan": self.rescan,
@@ -36,7 +37,11 @@ class Choices:
             "maxAgeDays": self.max_age_days,
             "maxSessions": self.max_sessions,
         }
-        return {name: value for name, value in named.items() if value is not None}
+        found = {name: value for name, value in named.items() if value is not None}
+        for name, value in found.items():
+            if (key := key_of(name)) is not None:
+                meant(key, value)
+        return found
 
 
 def entry_options(  # noqa: PLR0913
