@@ -22,6 +22,7 @@ from ocblob.rows import session_digest
 from ocblob.sessions import contents, sealing
 from ocblob.sessions.archive import ArchiveReport, apply_archive, plan_archive
 from ocblob.sessions.element_writer import ElementWriter
+from ocblob.sessions.lines import TextSink
 from ocblob.sessions.reader import Archive
 from ocblob.sessions.sealing import archive_place
 from ocblob.sessions.verification import verify
@@ -308,6 +309,18 @@ def test_an_archive_that_reads_back_as_another_is_thrown_away(
     monkeypatch.setattr(sealing, "fsync_fd", damage)
     with pytest.raises(ArchiveError, match=r"not as it was written|damaged"):
         archive(path, place)
+    assert [] == list(place.iterdir())
+
+
+def test_an_archive_that_holds_other_sessions_is_thrown_away(place: Path) -> None:
+    """Verified is what was to go into it, not only that it is an archive."""
+
+    def write(sink: TextSink) -> dict[str, str]:
+        sink.write(b"[\n]\n")
+        return {"ses_a": "0" * 64}
+
+    with pytest.raises(ArchiveError, match="does not hold what went into it"):
+        sealing.seal(archive_place(place / "a.json", stem="a"), write, progress=lambda _: None)
     assert [] == list(place.iterdir())
 
 

@@ -20,6 +20,7 @@ from ocblob.rows import session_digest
 from ocblob.sessions.archive import ArchiveReport, apply_archive, plan_archive
 from ocblob.sessions.reader import Archive, ArchivedTable
 from ocblob.sessions.sealing import archive_place
+from ocblob.sessions.unarchive_plan import chosen
 from ocblob.sessions.verification import verify
 from samples import cell, data_url, flip, payload
 
@@ -215,6 +216,41 @@ def test_a_payload_that_is_not_there_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(ArchiveError, match=digest_of(FILE)):
         verify(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (rb'"rows":\d+', b'"rows":99'),
+        (rb'"size":\d+,"unresolved"', b'"size":99,"unresolved"'),
+        (rb'"unresolved":\d+', b'"unresolved":0'),
+        (rb'"digest":"\w+"', b'"digest":"%s"' % (b"0" * 64)),
+    ],
+    ids=["rows", "size", "unresolved", "digest"],
+)
+def test_what_a_session_says_of_itself_is_checked(tmp_path: Path, old: bytes, new: bytes) -> None:
+    """The line behind the rows has no digest of its own: whoever verifies an archive counts and hashes anew."""
+    path = tmp_path / "a.json"
+    ref = reference_text("image/png", Ref("a" * 64, 5000)) or b""
+    archive(sessions_with(content(b'{"url":"data:image/png;base64,%s"}' % ref)), path)
+    verify(path)
+    path.write_bytes(re.sub(old + rb"(?=[^\n]*\}\}\n\]\n$)", new, path.read_bytes()))
+
+    with pytest.raises(ArchiveError, match="is not what it says"):
+        verify(path)
+
+
+def test_a_session_stands_in_an_archive_once(tmp_path: Path) -> None:
+    """Whoever puts sessions back would not know which of two is meant."""
+    path = tmp_path / "a.json"
+    archive(sessions_with(content(cell(FILE))), path)
+    element = path.read_bytes().removeprefix(b"[\n").removesuffix(b"]\n")
+    path.write_bytes(b"[\n" + element + b",\n" + element + b"]\n")
+
+    with pytest.raises(ArchiveError, match="is in it twice"):
+        verify(path)
+    with pytest.raises(ArchiveError, match="is in the archive twice"):
+        chosen(Archive(path).headers(), ())
 
 
 def test_a_list_tells_what_is_in_it(tmp_path: Path) -> None:
