@@ -120,6 +120,21 @@ def file(path: Path, tmp_path: Path) -> Path:
     return archived(path, tmp_path / "all.json")
 
 
+def test_rows_that_do_not_read_back_are_told(path: Path, file: Path) -> None:
+    """A trigger of the database's own writes something else: no session whose rows it changed counts as back."""
+    delete(path)
+    change(
+        path,
+        "CREATE TRIGGER meddles AFTER INSERT ON part WHEN new.session_id='ses_kid'"
+        " BEGIN UPDATE part SET data='{}' WHERE id=new.id; END",
+    )
+
+    report = unarchive(path, file)
+
+    assert (1, Fate.REFUSED) == (report.failed, report.fates["ses_kid"])
+    assert "ses_kid: it does not read back as it was archived" in report.problems[0]
+
+
 def test_all_sessions_come_back_with_their_places(path: Path, file: Path) -> None:
     """After a deletion every table is what it was: rowids, types, bytes, the log of events."""
     before = rows(path)
