@@ -9,6 +9,7 @@ import pytest
 
 from command_line import Cli, Done, cli_in
 from ocblob import BlobStore
+from ocblob.errors import DatabaseError
 from ocblob.maintaining.lock import sole_maintainer
 from ocblob.prune import GRACE_S
 from processes import Neighbour
@@ -193,6 +194,25 @@ def test_a_damaged_database_loses_nothing_more(cli: Cli, database: Path) -> None
     assert stored == sorted(path.name for path in (cli.store / "objects").rglob("*") if path.is_file())
     if "steps" in done.json:
         assert all(step["done"] is None for step in done.json["steps"])
+
+
+def test_nothing_is_taken_away_after_an_error_of_the_database(
+    cli: Cli, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be read may name more than is known: sessions, blobs and free pages stay as they are."""
+
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise DatabaseError("it is damaged")
+
+    monkeypatch.setattr("ocblob.maintaining.steps.offload_pass", broken)
+    configure(cli, 'maxSessions = 1\nvacuum = "always"\nevictMaxAgeDays = 1\n')
+    BlobStore.create(cli.store)[0].close()
+
+    done = cli.run("maintain", "--db", database, "--json")
+
+    left_out = {name for name, step in steps(done).items() if "as it should" in step["skipped"]}
+    assert (1, {"retain", "evict", "prune", "vacuum"}) == (done.code, left_out)
+    assert ["ses_a", "ses_a1", "ses_b", "ses_c"] == sessions(database)
 
 
 def test_no_database_is_an_error_that_names_it(cli: Cli) -> None:

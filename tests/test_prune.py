@@ -86,6 +86,17 @@ def test_the_first_prune_deletes_nothing_however_old_a_blob_is(root: Path, clock
     assert ORPHAN == BlobStore.open(root, read_only=True).read(ORPHAN_DIGEST)
 
 
+def test_what_is_expected_may_be_set_aside_and_not_deleted(root: Path, clock: Clock) -> None:
+    """When sessions have just gone, much is unnamed: it goes to the trash unasked, out of it only by force."""
+    forget_rows(root.parent / "app.db")
+    first = prune_pass(place(root), expected=True)
+    clock.wait(days=15)
+
+    with pytest.raises(DeletionRefusedError, match="more than a tenth"):
+        prune_pass(place(root), expected=True)
+    assert ((5, 0, 0), (0, 5, 0)) == (done(first), done(prune(root, force=True)))
+
+
 def test_sizes_and_counts_are_told(root: Path) -> None:
     """The plan and the report say how many bytes at rest are live, in the trash, and would go."""
     size = object_path(root, ORPHAN_DIGEST).stat().st_size
