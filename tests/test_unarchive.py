@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from archived import write_archive
-from ocblob.cells import SessionTree
+from ocblob.cells import OwnedTable, SessionTree
 from ocblob.databases.session_rows import Inserter, Row
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.digest import digest_of
@@ -425,6 +426,39 @@ def test_rows_that_refer_to_nothing_come_back_as_they_were(path: Path, file: Pat
     assert dict.fromkeys(sessions(path), Fate.INSERT) == report.fates
     assert total == report.rows
     assert [True] == [text.startswith("warning: ses_0: ") and f"there is no {names}" in text for text in words]
+
+
+def forged(path: Path, file: Path, **other: object) -> Path:
+    """An archive of ses_0 that is what it says, by whoever has another idea of what a session is."""
+    with SQLiteDatabase(path, read_only=True) as database:
+        return write_archive(file.with_name("forged.json"), database, replace(tree_of(path), **other), ["ses_0"])  # type: ignore[arg-type]
+
+
+def test_a_forged_archive_puts_nothing_into_other_tables(path: Path, file: Path) -> None:
+    """With a session goes its project, and nothing else: no permission or account of who made the archive."""
+    change(path, "INSERT INTO permission VALUES ('per_1','prj','allow','*',1,1)")
+    tree = tree_of(path)
+    file = forged(path, file, context=(("project_id", "permission", "project_id"), *tree.context))
+    change(path, "DELETE FROM permission")
+    delete(path, "ses_0")
+
+    assert {"ses_0": Fate.INSERT} == unarchive(path, file).fates
+    assert [] == query(path, "SELECT * FROM permission")
+
+
+def test_a_forged_archive_puts_nothing_into_other_sessions(path: Path, file: Path) -> None:
+    """A row of an archived session that names another one is refused, and the session with it."""
+    change(path, "INSERT INTO todo VALUES ('ses_1','ses_0','completed','low',7,1,1)")
+    owned = [OwnedTable("todo", "content") if each.table == "todo" else each for each in tree_of(path).owned]
+    file = forged(path, file, owned=tuple(owned))
+    change(path, "DELETE FROM todo WHERE position=7")
+    delete(path, "ses_0")
+    before = rows(path)
+
+    report = unarchive(path, file)
+
+    assert ["ses_0: todo ses_1 7 is of another session"] == report.problems
+    assert before == rows(path)
 
 
 class Interrupted(BaseException):

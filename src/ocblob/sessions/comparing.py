@@ -67,6 +67,7 @@ class Comparison:
         self.finding = Finding()
         self._snapshot = snapshot
         self._owned = {owned.table: owned for owned in tree.owned}
+        self._context = context_tables(tree)
         self._session = session
         self._whole = whole
         self._needed = needed
@@ -76,7 +77,7 @@ class Comparison:
 
     def row(self, table: ArchivedTable, row: Row) -> None:
         """One archived row; its contents are read before the next one comes."""
-        lies = self._fits.of(table) if table.context or table.table in self._owned else None
+        lies = self._fits.of(table) if table.table in (self._context if table.context else self._owned) else None
         if table.context:
             if lies is not None and lies.key and self._snapshot.find(table.table, lies.key_of(row)) is None:
                 self._miss(lies, row)
@@ -85,6 +86,9 @@ class Comparison:
             self.finding.missing.append(True)
             self._oppose(f"there is no table {table.table} any more, and the archive has rows of it")
             return
+        if not self._is_of_session(table, row):
+            # Who forged an archive might write into other sessions by it.
+            self._oppose(f"{lies.name(row)} is of another session")
         self.finding.whole = self.finding.whole and lies.whole
         there, same = self._look(lies, row)
         self._here[table.table] -= same
@@ -103,6 +107,13 @@ class Comparison:
                 self.finding.extra = f"table {table} has {left:,} row{'s' * (left > 1)} that the archive does not have"
                 break
         return self.finding
+
+    def _is_of_session(self, table: ArchivedTable, row: Row) -> bool:
+        """By the column that says so, as leniently as a database may compare."""
+        column = self._owned[table.table].session
+        value = row.values[table.columns.index(column)] if column in table.columns else None
+        data = b"".join(value.chunks()) if isinstance(value, Content) else str(value).encode()
+        return _loose(data) == _loose(self._session.encode("utf-8", "surrogateescape"))
 
     def _look(self, lies: Fit, row: Row) -> tuple[bool, bool]:
         """Whether a row is there, and whether it is the same."""
@@ -129,6 +140,15 @@ class Comparison:
 
     def _oppose(self, words: str) -> None:
         self.finding.obstacle = self.finding.obstacle or words
+
+
+def context_tables(tree: SessionTree) -> frozenset[str]:
+    """Tables with rows that sessions refer to: nothing else goes in with them, whatever an archive says."""
+    return frozenset(table for _, table, _ in tree.context)
+
+
+def _loose(data: bytes) -> bytes:
+    return data.lower().rstrip()
 
 
 def same_row(one: Row, other: Row) -> bool:

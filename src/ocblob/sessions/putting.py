@@ -15,6 +15,7 @@ from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import Inserter, Row, SessionDatabase, TableShape
 from ocblob.errors import BackendError, BlobError, DatabaseError, DatabaseLockedError
 from ocblob.rows import SessionHasher
+from ocblob.sessions.comparing import context_tables
 from ocblob.sessions.elements import Rows as ArchivedRows
 from ocblob.sessions.fitting import Fit, Fits
 from ocblob.sessions.recent import RecentSnapshot
@@ -59,6 +60,7 @@ class Putter:
     ) -> None:
         self._database = database
         self._tree = tree
+        self._context = context_tables(tree)
         self._report = report
         self._announce = announce
         self._room = room
@@ -177,7 +179,7 @@ class Putter:
             if not table.context:
                 # Its contents can be read until the next one is asked for.
                 return chain(((table, row),), rows)
-            lies = self._fits.of(table)
+            lies = self._fits.of(table) if table.table in self._context else None
             if lies is None or not lies.key:
                 continue
             name = (table.table, lies.key_digest(row))
