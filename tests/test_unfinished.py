@@ -50,6 +50,11 @@ def notes(root: Path) -> list[Path]:
     return list((root / "state" / "ocblob" / "retain").glob("*"))
 
 
+def denied(*_arguments: object) -> None:
+    """What may not be looked into."""
+    raise PermissionError(13, "Permission denied")
+
+
 def killed(root: Path, monkeypatch: pytest.MonkeyPatch, *, after: int = 3) -> None:
     """A retention that ends without a word after some transactions of the session."""
     original = session_pieces.PieceDeletion._delete_some
@@ -156,7 +161,7 @@ def test_a_note_ends_when_its_tree_has_gone_durably(
     assert flushes == (not notes(root))
 
 
-@pytest.mark.parametrize("how", ["small", "no archive", "no directory"])
+@pytest.mark.parametrize("how", ["small", "no archive", "no directory", "another user's"])
 def test_what_needs_no_note_or_gets_none_goes_all_the_same(
     root: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -166,6 +171,9 @@ def test_what_needs_no_note_or_gets_none_goes_all_the_same(
         monkeypatch.setattr(unfinished, "WHOLE_ROWS_MAX", 2000)
     elif how == "no directory":
         (root / "state").write_text("a file")
+    elif how == "another user's":
+        monkeypatch.setattr(Path, "glob", denied)
+        monkeypatch.setattr(unfinished, "make_private_directory", denied)
     settings = replace(
         Settings(), max_size=1_000_000, keep_active_s=0.0, archive=root / "archives", archive_wanted=how != "no archive"
     )

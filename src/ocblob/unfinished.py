@@ -102,7 +102,11 @@ class Notes:
                 note.path.unlink()
 
     def _pending(self) -> Iterator[_Note]:
-        for path in sorted(self.directory.glob("*.json")):
+        try:
+            paths = sorted(self.directory.glob("*.json"))
+        except OSError:  # of another user, say: what cannot be read has not been written by this one
+            return
+        for path in paths:
             try:
                 said = json.loads(path.read_bytes())
             except (OSError, ValueError):
