@@ -61,7 +61,12 @@ class MemorySessions:
         raise NotImplementedError
 
     def delete_and_insert(
-        self, tree: SessionTree, session: str, rows: Iterable[tuple[str, Sequence[str], Row]]
+        self,
+        tree: SessionTree,
+        session: str,
+        rows: Iterable[tuple[str, Sequence[str], Row]],
+        *,
+        dangling: bool = False,
     ) -> None:
         """Not here."""
         raise NotImplementedError

@@ -428,6 +428,36 @@ def test_rows_that_refer_to_nothing_come_back_as_they_were(path: Path, file: Pat
     assert [True] == [text.startswith("warning: ses_0: ") and f"there is no {names}" in text for text in words]
 
 
+ORPHAN = "INSERT INTO part VALUES ('prt_orphan','msg_gone','ses_0',1,1,'{}')"
+
+
+def test_a_session_with_orphans_is_replaced(path: Path, file: Path) -> None:
+    """What the archive has takes the place of what is there, orphans and all, in one transaction."""
+    change(path, ORPHAN)
+    file = archived(path, file.with_name("damaged.json"))
+    before = rows(path)
+    change(path, "UPDATE session SET title='changed' WHERE id='ses_0'", "DELETE FROM part WHERE id='prt_orphan'")
+
+    report = unarchive(path, file, "ses_0", choice=Choice(replace=True))
+
+    assert before == rows(path)
+    assert {"ses_0": Fate.REPLACE} == report.fates
+
+
+def test_a_session_with_orphans_is_put_back(path: Path, file: Path) -> None:
+    """Half deleted, it gets all of its rows again, whatever they refer to."""
+    change(path, ORPHAN)
+    file = archived(path, file.with_name("damaged.json"))
+    before = rows(path)
+    change(path, "DELETE FROM part WHERE session_id='ses_0'", "DELETE FROM event WHERE aggregate_id='ses_0'")
+
+    with SQLiteDatabase(path) as database:
+        report = put_back(database, tree_of(path), file, ["ses_0"])
+
+    assert before == rows(path)
+    assert report.complete
+
+
 def forged(path: Path, file: Path, **other: object) -> Path:
     """An archive of ses_0 that is what it says, by whoever has another idea of what a session is."""
     with SQLiteDatabase(path, read_only=True) as database:

@@ -161,6 +161,14 @@ class SessionDatabase(Protocol):
         """
 
     def delete_and_insert(
-        self, tree: SessionTree, session: str, rows: Iterable[tuple[str, Sequence[str], Row]]
+        self,
+        tree: SessionTree,
+        session: str,
+        rows: Iterable[tuple[str, Sequence[str], Row]],
+        *,
+        dangling: bool = False,
     ) -> None:
-        """A session's rows out, and these in, in one transaction. Announce it: a host waits as long as it takes."""
+        """A session's rows out, and these in, in one transaction. Announce it: a host waits as long as it takes.
+
+        For `dangling` see `inserter`.
+        """

@@ -84,7 +84,7 @@ class Putter:
             going = self._going(seen, self._with_context(rows))
             if plan.fate is Fate.REPLACE:
                 self.finish()
-                self._database.delete_and_insert(self._tree, plan.session, going)
+                self._database.delete_and_insert(self._tree, plan.session, going, dangling=self._dangling)
             else:
                 error = self._add(going)
         except DatabaseLockedError:

@@ -50,7 +50,8 @@ def apply_unarchive(  # noqa: PLR0913
     putter = partial(Putter, database, tree, report, announce=announce, room=room, keep=keep)
     rounds = _Rounds(database, tree, archive, headers, blobs, directory, report, going)
     try:
-        rounds.put(putter(), going, progress)
+        # What is put back was there a moment ago, whatever it refers to.
+        rounds.put(putter(manner=Manner.DANGLING if keep else Manner.GROUPED), going, progress)
         rounds.put(putter(manner=Manner.ALONE), rounds.judge())
         dangling = rounds.judge(last=True)
         for session, error in rounds.refused.items():
@@ -106,14 +107,16 @@ class _Rounds:
         ):
             error = unsure[plan.session]
             dangling = isinstance(error, DanglingRowError) and plan.session not in self.refused
+            first = self.going[plan.session]
+            again = dangling and first.fate is Fate.REPLACE  # what was to be replaced is as it was
             if plan.fate is Fate.THERE:
                 # Where a rowid was not free, rows lie in another order, and all is well.
-                self.report.back(self.going[plan.session])
-            elif plan.fate is Fate.REFUSED or (last and not dangling):
+                self.report.back(first)
+            elif (plan.fate is Fate.REFUSED and not again) or (last and not dangling):
                 self.report.fail(plan.session, error or "it does not read back as it was archived")
             else:
-                first = self.going[plan.session]
-                left[plan.session] = plan if first.fate is Fate.REPLACE else replace(first, missing=plan.missing)
+                kept = replace(first, missing=plan.missing) if first.fate is not Fate.REPLACE else plan
+                left[plan.session] = first if again else kept
                 if last and isinstance(error, DanglingRowError):
                     self.refused[plan.session] = error
         return left

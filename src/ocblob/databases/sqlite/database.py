@@ -209,11 +209,16 @@ class SQLiteDatabase:
             yield rows
 
     def delete_and_insert(
-        self, tree: SessionTree, session: str, rows: Iterable[tuple[str, Sequence[str], Row]]
+        self,
+        tree: SessionTree,
+        session: str,
+        rows: Iterable[tuple[str, Sequence[str], Row]],
+        *,
+        dangling: bool = False,
     ) -> None:
         """See `SessionDatabase`."""
         with self._session_writer() as writer:
-            delete_and_insert(writer, tree, session, rows)
+            delete_and_insert(writer, tree, session, rows, dangling=dangling)
 
     @contextlib.contextmanager
     def _session_writer(self) -> Iterator[SessionWriter]:

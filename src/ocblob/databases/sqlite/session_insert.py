@@ -114,9 +114,16 @@ class SQLiteInserter:
 
 
 def delete_and_insert(
-    writer: SessionWriter, tree: SessionTree, session: str, rows: Iterable[tuple[str, Sequence[str], Row]]
+    writer: SessionWriter,
+    tree: SessionTree,
+    session: str,
+    rows: Iterable[tuple[str, Sequence[str], Row]],
+    *,
+    dangling: bool = False,
 ) -> None:
     """See `SessionDatabase`."""
+    if dangling:
+        writer.rows("PRAGMA foreign_keys=OFF")
     with writer.transaction():
         check_deletion(SQLiteSnapshot(writer.path, writer.db), tree, (session,))
         delete_rows(writer, tree, (session,))
