@@ -1,12 +1,13 @@
 """Trees that a killed retention has left in pieces, and the retention after it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crash_sessions import archives, place, rows_of, store_place
+from crash_sessions import archives, digests, digests_of, place, rows_of, store_place
 from ocblob import unfinished
 from ocblob.config import Settings
 from ocblob.databases.sqlite import SQLiteDatabase, session_delete, session_pieces
@@ -14,10 +15,56 @@ from ocblob.errors import DatabaseError
 from ocblob.filesystem import write_durable
 from ocblob.retention import RetainPass, retain_pass
 from ocblob.sessions.plan import plan_retain
+from processes import finish, spawn
 from samples import make_opencode, opencode_profile, query
+from test_kill_sessions import Ready
 
 LIMIT_BYTES = 150_000
 """Less than the session has, more than is left of it after some pieces; below what is allowed to people."""
+
+
+KILLED_AT_LINES = """
+import json, os, signal, sys
+from pathlib import Path
+import crash_sessions
+from ocblob import unfinished
+from test_kill_sessions import Ready
+from test_unfinished import pieces, retain
+
+at = Ready(Path(sys.argv[1]))
+unfinished.WHOLE_ROWS_MAX = 2
+
+def die_at_line(number):
+    seen = 0
+    def trace(frame, event, _argument):
+        nonlocal seen
+        if not frame.f_code.co_filename.endswith(("session_pieces.py", "unfinished.py", "sessions/retain.py")):
+            return None
+        seen += event == "line"
+        if seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    sys.settrace(trace)
+    crash_sessions.retain_in_pieces(at.root)
+
+wrong, line, begun = [], 1, 0
+while True:
+    at.fresh()
+    child = os.fork()
+    if child == 0:
+        try:
+            die_at_line(line)
+        finally:
+            os._exit(0)
+    if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        break
+    begun += bool(pieces(at))
+    retain(at.root)
+    wrong += [f"line {line}: {session} is in pieces" for session in pieces(at)]
+    wrong += [f"line {line}: {what}" for what in at.trouble()]
+    line += 37
+print(json.dumps({"begun": begun, "wrong": wrong}))
+"""
 
 
 class Killed(BaseException):
@@ -43,6 +90,12 @@ def retain(root: Path, *, size: int = 1_000_000, **options: Any) -> tuple[Retain
     settings = replace(Settings(), max_size=size, keep_active_s=0.0, archive=root / "archives")
     done = retain_pass(place(root), store_place(root), settings, say=words.append, **options)
     return done, [text for text in words if "killed" in text]
+
+
+def pieces(at: Ready) -> list[str]:
+    """Sessions of a database that are not whole."""
+    wanted = digests_of(at.original)
+    return [session for session, digest in digests(at.root / "opencode.db").items() if wanted[session] != digest]
 
 
 def notes(root: Path) -> list[Path]:
@@ -96,6 +149,15 @@ def test_what_a_killed_retention_left_comes_back(root: Path, monkeypatch: pytest
     assert 1 == len(words)
     assert "rows of it are back from" in words[0]
     assert ([], []) == (notes(root), retain(root)[1])
+
+
+def test_killed_at_any_line_no_session_stays_in_pieces(root: Path) -> None:
+    """Whatever a SIGKILL leaves, one more retention whose limits hold makes every session whole, or it is gone."""
+    (root / "scenes").mkdir()
+    report = json.loads(finish(spawn(KILLED_AT_LINES, str(root / "scenes"))))
+
+    assert [] == report["wrong"]
+    assert report["begun"]
 
 
 def test_a_dry_run_puts_nothing_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
