@@ -200,6 +200,16 @@ def test_a_damaged_archive_gives_what_is_whole(cli: Cli, path: Path, file: Path)
     ]
 
 
+def test_a_list_heeds_what_it_is_told(cli: Cli, file: Path) -> None:
+    """--session shows that one and its children; what changes something has no place beside --list."""
+    one = cli.run("unarchive", file, "--list", "--json", "--session", "ses_1")
+    unknown = cli.run("unarchive", file, "--list", "--session", "ses_typo")
+    useless = [cli.run("unarchive", file, "--list", option).code for option in ("--replace", "--force", "--dry-run")]
+
+    assert ["ses_1", "ses_kid"] == [each["id"] for each in one.json["sessions"]]
+    assert (2, [2, 2, 2]) == (unknown.code, useless)
+
+
 def test_a_damaged_session_still_has_attachments_of_others(cli: Cli, path: Path, tmp_path: Path) -> None:
     """An attachment is in an archive once: where that session is damaged elsewhere, the others get it all the same."""
     with opened(path) as db:

@@ -21,7 +21,8 @@ from ocblob.cli.options import (
     standard_options,
 )
 from ocblob.cli.retention_options import day, shortened
-from ocblob.sessions.unarchive_plan import Fate, Header, SessionPlan
+from ocblob.errors import UsageError
+from ocblob.sessions.unarchive_plan import Fate, Header, SessionPlan, chosen
 from ocblob.unarchiving import UnarchivePass, found_in, unarchive_pass
 from ocblob.units import format_size
 
@@ -75,8 +76,11 @@ def command(
     a session that is there and differs is left as it is, unless --replace. The archive stays as it is.
     """
     if listed:
+        if replace or force or dry_run:
+            raise UsageError("--list only shows what is in the archive; --replace, --force and --dry-run are of no use")
         with found_in(file, salvaging=salvage) as found:
-            _list(found.headers, as_json=as_json)
+            wanted = set(chosen(found.headers, sessions))
+            _list([header for header in found.headers if header[0].id in wanted], as_json=as_json)
         print_problems(found.salvaged.problems, found.salvaged.lost, verbose=verbose)
         ctx.exit(EXIT_INCOMPLETE if found.salvaged.lost else EXIT_DONE)
     place = config.database_place(db)
