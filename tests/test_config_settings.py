@@ -445,6 +445,7 @@ def test_a_broken_config_file_stops_only_the_strict(home: Home) -> None:
             "write it above the first table",
         ),
         ("[session]\nmaxSizeMB = 1", ":2: maxSizeMB stands in the table [session]", "write it above"),
+        ("[retain]\nmax_sessions = 1", ":2: max_sessions stands in the table [retain]", "write it above"),
         ("s3 = { keep = [] }", ":1: keep stands in the table [s3]", "write it above"),
     ],
 )

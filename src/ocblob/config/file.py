@@ -65,8 +65,9 @@ class ConfigFile:
         known = (*FILE_KEYS, *SESSION_KEYS)
         for key in (key for key in self.values if key not in known and key not in self.tables):
             yield UsageError(f"{self.where(key)}: unknown key {key}", hint=_meant(key, known))
+        ours = {_plain(name) for name in SESSION_KEYS}
         for key, table in self.tables.items():
-            for slipped in (name for name in table if name in SESSION_KEYS):
+            for slipped in (name for name in table if _plain(name) in ours):
                 yield UsageError(
                     f"{self.where(key, slipped)}: {slipped} stands in the table [{key}]",
                     hint="write it above the first table; what follows [name] belongs to that table",
@@ -147,6 +148,11 @@ def _is_there(path: Path) -> bool:
 def _meant(key: str, known: tuple[str, ...]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake is worth it
 
-    lower = {name.lower().replace("_", ""): name for name in known}
-    near = get_close_matches(key.lower().replace("_", ""), lower, 1)
+    lower = {_plain(name): name for name in known}
+    near = get_close_matches(_plain(key), lower, 1)
     return f"is {lower[near[0]]} meant?" if near else f"known are {', '.join(known)} and tables such as [s3]"
+
+
+def _plain(name: str) -> str:
+    """As people confuse it: `max_size_mb`."""
+    return name.lower().replace("_", "")
