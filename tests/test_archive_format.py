@@ -182,6 +182,8 @@ def test_every_flipped_bit_is_found(tmp_path: Path, suffix: str) -> None:
         ("]},\n{", "]}\n{"),
         ('"rows":[\n[0,', '"rows":[\n[true,'),
         ('"rows":[\n[0,', '"rows":[\n["0",'),
+        ('"rows":[\n[0,', '"rows":[\n[9223372036854775808,'),
+        ('"rows":[\n[0,"', '"rows":[\n[0,"\\ud800'),
         ('"rows":[\n[0,', '"rows":[\n[0,1,'),
         ('{"content":0}', '{"content":1}'),
         ('{"content":0}', '{"content":0.5}'),

@@ -193,7 +193,10 @@ class Elements:
         named = [value.index for value in others if isinstance(value, ContentIndex)]
         if named != list(range(len(held))):
             raise self._lines.refused("a row without its contents, or contents without their row")
-        return Row(rowid, tuple(_value(value, held) for value in others))
+        try:
+            return Row(rowid, tuple(_value(value, held) for value in others))
+        except UnicodeEncodeError as error:
+            raise self._lines.refused("a text that no database has") from error
 
     def _array(self, text: bytes) -> list[object]:
         values = self._json(text)

@@ -19,6 +19,8 @@ from ocblob.digest import is_digest
 PIECE_BYTES: Final = 64 * 1024
 """Of text, or of bytes before they are base64."""
 UTF8_BYTES_MAX: Final = 4
+_INTEGERS: Final = range(-(2**63), 2**63)
+"""That a database holds."""
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Made once: `json.dumps` makes one for each call."""
 Plain = int | float | str | None
@@ -83,7 +85,9 @@ def unpacked_value(value: object) -> Plain | ContentIndex:
             return value
         case bool():
             pass
-        case int() | float():
+        case int() if value in _INTEGERS:
+            return value
+        case float():
             return value
         case {"real": str(text)} if text in {"inf", "-inf"}:
             return float(text)
