@@ -9,6 +9,7 @@ import pytest
 from command_line import Cli, cli_in
 from ocblob.config.keys import SESSION_KEYS
 from samples import make_opencode, query
+from talks import Talk, make_talks
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ def test_the_limit_of_a_file_holds_until_an_option_says_another(cli: Cli) -> Non
     opencode = cli.root / "config" / "opencode" / "opencode.json"
     opencode.parent.mkdir(parents=True)
     opencode.write_text('{"session": {"maxSessions": 1}}')
-    database = make_opencode(cli.root / "app.db", sessions=3, parts=1, size=100)
+    database = make_talks(cli.root / "app.db", [Talk(f"ses_{days}", days) for days in (50, 51, 52)])
     found = [
         cli.run("retain", "--db", database, "--dry-run", "--json", *more) for more in ((), ("--max-sessions", "2"))
     ]
