@@ -369,7 +369,7 @@ def test_trigger_on_deletion_is_refused(path: Path) -> None:
     with SQLiteDatabase(path) as database:
         fill(database, "one", "two")
         assert (Deleted.DELETED, 9) == delete(database, "two")
-        query(path, "CREATE TRIGGER takes AFTER DELETE ON part BEGIN DELETE FROM project; END")
+        query(path, "CREATE TRIGGER takes AFTER DELETE /* all -- */ --\n ON part BEGIN DELETE FROM project; END")
         with pytest.raises(DatabaseUnsupportedError, match="takes"):
             delete(database, "one")
         query(path, "DROP TRIGGER takes")

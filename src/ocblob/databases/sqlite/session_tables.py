@@ -13,6 +13,7 @@ from ocblob.databases.sqlite.connection import Bindings, quote, translated
 from ocblob.errors import DatabaseUnsupportedError
 
 _ON_DELETE: Final = re.compile(r"\bdelete\s+on\b", re.IGNORECASE)
+_COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 TERMS: Final = 100
 """Columns that are added up in one pair of brackets; SQLite allows expressions of limited depth."""
 
@@ -114,7 +115,8 @@ class Tables:
         names = ", ".join("?" for _ in tree.owned)
         sql = f"SELECT name, sql FROM sqlite_schema WHERE type='trigger' AND lower(tbl_name) IN ({names}) ORDER BY name"
         for name, text in self._rows(sql, tuple(owned.table.lower() for owned in tree.owned)):
-            if _ON_DELETE.search(str(text)):
+            # What looks like a comment may be part of a name.
+            if _ON_DELETE.search(str(text)) or _ON_DELETE.search(_COMMENT.sub(" ", str(text))):
                 return str(name)
         return ""
 
