@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import apsw
 import pytest
 
 from ocblob.databases.sqlite.vacuum import Method, VacuumReport, apply_vacuum, in_use, plan_vacuum, sizes, swap
@@ -493,6 +494,41 @@ def test_a_swap_is_durable_step_by_step(path: Path, monkeypatch: pytest.MonkeyPa
     shrink(path, "swap")
 
     assert ["fsync directory", "fsync file", "replace", "fsync directory", "pwrite"] == events
+
+
+def test_an_interrupt_behind_the_rename_ends_the_swap(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old file gets no WAL again, which would lie beside the new one, and is spoiled all the same."""
+    before, old = dump(path), path.stat().st_ino
+    events: list[str] = []
+    replace, pwrite, execute = os.replace, os.pwrite, apsw.Connection.execute
+
+    def interrupted(source: Path, target: Path) -> None:
+        replace(source, target)
+        events.append("replace")
+        raise KeyboardInterrupt
+
+    def written(fd: int, data: bytes, at: int) -> int:
+        assert old == os.fstat(fd).st_ino
+        events.append("pwrite")
+        return pwrite(fd, data, at)
+
+    class Recording(apsw.Connection):
+        def execute(self, sql: str, *arguments: object) -> object:  # type: ignore[override]
+            if events:
+                events.append(sql)
+            return execute(self, sql, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    monkeypatch.setattr(os, "pwrite", written)
+    monkeypatch.setattr(apsw, "Connection", Recording)
+    with pytest.raises(KeyboardInterrupt):
+        shrink(path, "swap")
+    monkeypatch.undo()
+
+    assert ["replace", "pwrite"] == events
+    assert ["app.db"] == companions(path)
+    assert ("ok", before) == (integrity(path), dump(path))
+    assert "wal" == sizes(path).journal_mode
 
 
 def test_a_reader_keeps_the_file_large_and_the_report_says_so(path: Path) -> None:

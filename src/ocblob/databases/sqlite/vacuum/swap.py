@@ -41,11 +41,13 @@ def swap(path: Path) -> None:
                 new.replace(path)
                 done = "the new file is in its place, but may not survive a power cut"
             except BaseException:
-                db.execute("PRAGMA journal_mode=WAL")
+                # Ctrl-C may come right behind the rename: a WAL of the old file would lie beside the new one then.
+                if old_fd < 0 or os.path.samestat(os.fstat(old_fd), path.stat()):
+                    db.execute("PRAGMA journal_mode=WAL")
+                else:
+                    _leave_old_file(path, old_fd)
                 raise
-            fsync_directory(path.parent)
-            # Whoever opened the old file just before must not go on writing where nobody will look.
-            os.pwrite(old_fd, bytes(_HEADER_BYTES), 0)
+            _leave_old_file(path, old_fd)
     except OSError as error:
         raise DatabaseError(f"{path}: vacuum failed, {done}: {error.strerror}") from error
     finally:
@@ -70,6 +72,13 @@ def _leave_wal_mode(path: Path, db: apsw.Connection) -> None:
     # An old WAL beside a new file would be applied to it, and destroy it.
     if wal_of(path).exists():
         raise DatabaseLockedError(f"{wal_of(path)} is still there")
+
+
+def _leave_old_file(path: Path, old_fd: int) -> None:
+    """The new one is in its place: for good first."""
+    fsync_directory(path.parent)
+    # Whoever opened the old file just before must not go on writing where nobody will look.
+    os.pwrite(old_fd, bytes(_HEADER_BYTES), 0)
 
 
 def _finish_copy(path: Path, new: Path) -> None:
