@@ -64,6 +64,21 @@ def test_a_limit_of_this_shell_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert 1 == said.count("OCBLOB_MAX_AGE")
 
 
+def test_what_would_not_work_tonight_is_told_now(cli: Cli) -> None:
+    """A job beside a plugin of another store is refused; one without a plugin is told to move nothing out."""
+    words = ("schedule", "install", "--kind", "cron")
+    without = cli.run(*words).out.decode()
+    cli.run("schedule", "remove")
+    cli.run("plugin", "install", "--store", cli.root / "other")
+    refused = cli.run(*words)
+
+    assert "it moves no attachment out until OpenCode has the plugin: `ocblob plugin install`" in without
+    assert (2, True) == (refused.code, f"OpenCode's plugin looks into the store {cli.root / 'other'}" in refused.err)
+    assert "--no-plugin" not in refused.err
+    assert b"nothing is scheduled\n" == cli.run("schedule", "show").out
+    assert "it moves no attachment" not in cli.run(*words, "--store", cli.root / "other").out.decode()
+
+
 def test_what_was_done_is_said(cli: Cli) -> None:
     """Every file with its text, and every command that was run; the second installation says the same."""
     done = cli.run("schedule", "install", "--every", "15m")

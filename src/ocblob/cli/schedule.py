@@ -10,6 +10,7 @@ import click
 from ocblob import config
 from ocblob.cli.options import AgeType, dry_run_option, print_json, standard_options
 from ocblob.cli.plugin import own_command
+from ocblob.plugins.options import check_same_store
 from ocblob.scheduling import KINDS, Every, Kind, Machine, ScheduleReport, install, remove, show
 from ocblob.scheduling.job import job_name, lost_limits, lost_secrets, maintain_job
 
@@ -48,9 +49,14 @@ def install_command(
     those of S3 come by boto3's own rules.
     """
     del verbose
-    config.settings()  # what cannot be meant is told now, not tonight
-    job = maintain_job(config.plugin_database(db), store_place, Every.of(every_s), command=own_command())
+    # What cannot be meant, or would fail each night, is told now.
+    wished = config.settings()
+    database = config.plugin_database(db)
+    check_same_store(database, store_place, optional=False)
+    job = maintain_job(database, store_place, Every.of(every_s), command=own_command())
     report = install(_machine(dry_run=dry_run), job, kind)
+    if wished.offload and config.is_hosts_own(config.database_path(database)) and not config.plugin_installed():
+        report.notes.append("it moves no attachment out until OpenCode has the plugin: `ocblob plugin install`")
     report.notes += [f"{name} is not kept; a limit belongs into the config file" for name in lost_limits()]
     report.notes += [f"{name} is not kept; boto3 reads ~/.aws/credentials" for name in lost_secrets(store_place)]
     if as_json:

@@ -96,10 +96,11 @@ def database_of(options: Mapping[str, Any]) -> config.Place:
     return config.Place(path, "plugin")
 
 
-def check_same_store(database: config.Place, store: config.StorePlace) -> None:
+def check_same_store(database: config.Place, store: config.StorePlace, *, optional: bool = True) -> None:
     """Raise `UsageError` if what moves out of the host app's own database goes where its plugin does not look.
 
-    Without a plugin there is nothing to compare; a project's plugin is not looked at.
+    Without a plugin there is nothing to compare; a project's plugin is not looked at. `optional` is whether the command
+    has --no-plugin.
     """
     if not config.is_hosts_own(config.database_path(database)):
         return
@@ -111,7 +112,7 @@ def check_same_store(database: config.Place, store: config.StorePlace) -> None:
         there, here = shown_url(own.url), shown_url(store.url)
         raise UsageError(
             f"OpenCode's plugin looks into the store {there}, and would not find what goes to {here}"
-            f" ({store.source}); --no-plugin goes on all the same",
+            f" ({store.source}){'; --no-plugin goes on all the same' if optional else ''}",
             hint=f"--store {shlex.quote(there)}, or `ocblob plugin install --store {shlex.quote(here)}`",
         )
 
