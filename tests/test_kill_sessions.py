@@ -15,11 +15,12 @@ KILLS = 200
 SHARED_MEMORY = Path("/dev/shm")
 
 KILLER = """
-import json, os, random, signal, sys, time
+import json, os, random, signal, sys, tempfile, time
 from pathlib import Path
 from crash_sessions import retain, retain_and_back, retain_in_pieces
 from test_kill_sessions import Ready
 
+tempfile.tempdir = sys.argv[1]  # what is killed leaves temporary files
 at = Ready(Path(sys.argv[1]))
 kills, rng = int(sys.argv[2]), random.Random(20261128)
 works = [retain, retain_in_pieces, retain_and_back]
@@ -60,11 +61,12 @@ print(json.dumps({"kills": killed, "wrong": wrong}))
 """
 
 LINES = """
-import json, os, signal, sys, threading
+import json, os, signal, sys, tempfile, threading
 from pathlib import Path
 import crash_sessions
 from test_kill_sessions import Ready
 
+tempfile.tempdir = sys.argv[1]  # what is killed leaves temporary files
 at = Ready(Path(sys.argv[1]))
 work, parts, step = getattr(crash_sessions, sys.argv[2]), tuple(sys.argv[3].split(",")), int(sys.argv[4])
 
