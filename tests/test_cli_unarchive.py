@@ -323,3 +323,15 @@ def test_refs_without_their_blobs_are_counted(cli: Cli, path: Path, tmp_path: Pa
     assert before == rows(path)
     assert {"missing": 3} == lost.json["blobs"]["unresolved"] == dry.json["blobs"]["unresolved"]
     assert not cli.store.exists()
+
+
+def test_a_child_without_its_parent_is_told(cli: Cli, path: Path, file: Path) -> None:
+    """OpenCode lists a sub-agent's session below its parent only; with the parent nothing is told."""
+    delete(path)
+
+    alone = cli.run("unarchive", file, "--db", path, "--session", "ses_kid")
+    both = cli.run("unarchive", file, "--db", path, "--session", "ses_1")
+
+    assert (0, 0) == (alone.code, both.code)
+    assert "warning: session ses_kid was begun by ses_1, which is not in the database" in alone.err
+    assert "warning" not in both.err

@@ -149,6 +149,11 @@ def unarchive_pass(  # noqa: PLR0913
             directory=directory,
             progress=told,
         )
+        for child, missing in _without_parents(at, tree, headers, plans):
+            say(
+                f"warning: session {child} was begun by {missing}, which is not in the database:"
+                f" OpenCode does not list it; --session {missing} brings both"
+            )
         refs = Named(going, looked_at, blobs)
         if dry_run:
             return UnarchivePass(
@@ -170,6 +175,19 @@ def unarchive_pass(  # noqa: PLR0913
         report.elapsed_s = time.monotonic() - begun
         report.longest_transaction_s = at.database.longest_transaction_s
     return UnarchivePass(str(path), plans, report, stocked, url, created, found.salvaged)
+
+
+def _without_parents(
+    at: Opened, tree: SessionTree, headers: list[Header], plans: tuple[SessionPlan, ...]
+) -> Iterator[tuple[str, str]]:
+    """Sessions that come back where their parents, which the archive has, are not; with these."""
+    back = {plan.session for plan in plans if plan.fate is not Fate.REFUSED}
+    archived = {session.id: session.parent for session, _ in headers}
+    with at.database.snapshot() as snapshot:
+        for child in sorted(back):
+            parent = archived[child]
+            if parent in archived and parent not in back and not snapshot.exists(tree, parent):
+                yield child, parent
 
 
 def _note(refs: Marks, row: Row) -> None:
