@@ -9,7 +9,7 @@ import pytest
 
 from command_line import Cli, Done, cli_in
 from ocblob import BlobStore
-from ocblob.errors import DatabaseError
+from ocblob.errors import DatabaseError, DatabaseFullError
 from ocblob.maintaining.lock import sole_maintainer
 from ocblob.prune import GRACE_S
 from processes import Neighbour
@@ -213,6 +213,24 @@ def test_nothing_is_taken_away_after_an_error_of_the_database(
     left_out = {name for name, step in steps(done).items() if "as it should" in step["skipped"]}
     assert (1, {"retain", "evict", "prune", "vacuum"}) == (done.code, left_out)
     assert ["ses_a", "ses_a1", "ses_b", "ses_c"] == sessions(database)
+
+
+def test_a_disk_too_full_to_offload_keeps_nothing_from_making_room(
+    cli: Cli, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction was undone, so the rows can be trusted: the oldest sessions go all the same."""
+
+    def full(*_arguments: object, **_options: object) -> None:
+        raise DatabaseFullError("the disk is full")
+
+    monkeypatch.setattr("ocblob.maintaining.steps.offload_pass", full)
+    configure(cli, "maxSessions = 1\n")
+
+    done = cli.run("maintain", "--db", database, "--json")
+
+    assert 1 == done.code
+    assert steps(done)["retain"]["done"]["report"]["results"]
+    assert 1 == len(sessions(database))
 
 
 def test_no_database_is_an_error_that_names_it(cli: Cli) -> None:

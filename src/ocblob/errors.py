@@ -22,6 +22,7 @@ OcblobError
 └── DatabaseError
     ├── DatabaseUnsupportedError  refused before anything was touched
     ├── DatabaseLockedError       somebody else holds it (exit 11)
+    ├── DatabaseFullError         its disk has no room; the transaction was undone
     ├── DanglingRowError          a row refers to one that is not there
     └── CellError                 one cell cannot be read or written
 """
@@ -129,6 +130,10 @@ class DatabaseLockedError(DatabaseError):
 
 class DanglingRowError(DatabaseError):
     """A row refers to one that is not there; it was not put in."""
+
+
+class DatabaseFullError(DatabaseError):
+    """The disk has no room for a transaction, which was undone; what is there can be trusted."""
 
 
 class CellError(DatabaseError):

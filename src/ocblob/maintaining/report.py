@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ocblob.databases.sqlite.vacuum import FileSizes
-from ocblob.errors import DatabaseError, DatabaseLockedError, OcblobError, StoreLockedError
+from ocblob.errors import DatabaseError, DatabaseFullError, DatabaseLockedError, OcblobError, StoreLockedError
 
 StepName = Literal["offload", "retain", "evict", "prune", "vacuum"]
 
@@ -39,7 +39,8 @@ class Step:
     @property
     def broken(self) -> bool:
         """Whether the database itself cannot be trusted now: nothing may be taken away after that."""
-        return isinstance(self.error, DatabaseError) and not self.busy
+        full = isinstance(self.error, DatabaseFullError)  # what follows may be just what gives it room
+        return isinstance(self.error, DatabaseError) and not self.busy and not full
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import apsw
 
-from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError
+from ocblob.errors import DatabaseError, DatabaseFullError, DatabaseLockedError, DatabaseUnsupportedError
 from ocblob.filesystem import fsync_file, network_filesystem
 
 BUSY_TIMEOUT_MS: Final = 5000
@@ -102,7 +102,7 @@ def translated(path: Path) -> Iterator[None]:
     except apsw.CorruptError as error:
         raise DatabaseError(f"{path} is damaged: {error}", hint="sqlite3's .recover may help") from error
     except apsw.FullError as error:
-        raise DatabaseError(f"{path}: the disk is full; nothing was changed by the last transaction") from error
+        raise DatabaseFullError(f"{path}: the disk is full; nothing was changed by the last transaction") from error
     except apsw.Error as error:
         raise DatabaseError(f"{path}: {error}") from error
 
