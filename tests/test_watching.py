@@ -69,8 +69,15 @@ class World:
 
 
 def test_a_first_pass_runs_at_once_and_nothing_else_until_something_changes() -> None:
-    """Half a day without a change is one pass, though each of them wrote to the database itself."""
-    assert [0.0] == World({0: files(0)}, DAY_S / 2, writes=True).run()
+    """Half a day without a change is one pass."""
+    assert [0.0] == World({0: files(0)}, DAY_S / 2).run()
+
+
+def test_a_pass_during_which_files_changed_is_followed_by_one_more() -> None:
+    """A host may have written after the pass had looked there; that it may have been the pass itself ends it then."""
+    passes = World({0: files(0)}, DAY_S / 2, writes=True).run()
+    assert 2 == len(passes)
+    assert EVERY_S <= passes[1] <= EVERY_S + 10
 
 
 def test_a_pass_a_day_runs_though_nothing_changed() -> None:

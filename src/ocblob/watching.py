@@ -52,6 +52,8 @@ class Watch:
     done_at: float = 0.0
     failures: int = 0
     """Passes in a row that left something to do."""
+    again: bool = False
+    """Whether files changed during the last pass: by its own hand or by the host's, nobody can say."""
     seen: Fingerprint | None = None
     seen_at: float = 0.0
     """Since when the files are as they were seen last."""
@@ -71,21 +73,25 @@ class Watch:
             self.seen, self.seen_at = found, now
         if found[0] is None:
             return False  # there is no database
-        if self.done is None:
-            return True
         since = now - self.done_at
-        if since >= DAY_S:
+        if self.done is None or since >= DAY_S:
             return True
         if found != self.done:
             if self.failures:
                 return since >= self.every_s
             quiet = now - self.seen_at >= min(QUIET_S, self.every_s)
             return since >= self.every_s or (quiet and since >= min(SPACING_S, self.every_s))
+        if self.again and since >= self.every_s:
+            return True
         # What is left to do may be possible now, or never: ever more rarely.
         return self.failures > 0 and since >= self.every_s * 2 ** min(self.failures - 1, 20)
 
-    def passed(self, found: Fingerprint, now: float, *, complete: bool) -> None:
-        """A pass has ended, and the files are as they are found now: what it wrote itself is no change."""
+    def passed(self, found: Fingerprint, now: float, *, complete: bool, moved: bool) -> None:
+        """A pass has ended, and the files are as they are found now: what it wrote itself is no change.
+
+        If they have moved since it began, one more pass comes at the next tick, and no third one.
+        """
+        self.again = moved and not self.again
         self.done = self.seen = found
         self.done_at = self.seen_at = now
         self.failures = 0 if complete else self.failures + 1
@@ -113,7 +119,8 @@ def watch(  # noqa: PLR0913
         told = found[0] is None
         if state.wants(found, clock()):
             complete = work()
-            state.passed(look(), clock(), complete=complete)
+            left = look()
+            state.passed(left, clock(), complete=complete, moved=left != found)
         sleep(state.look_s)
 
 
