@@ -148,8 +148,8 @@ def test_killed_at_any_moment_each_session_is_whole_somewhere(memory: Path) -> N
 @pytest.mark.parametrize(
     ("work", "files", "step"),
     [
-        ("retain", "sessions/sealing.py,sessions/archive.py,sessions/archiver.py,sessions/retain.py,filesystem.py", 17),
-        ("retain_in_pieces", "session_delete.py,session_pieces.py,session_writing.py", 17),
+        ("retain", "sessions/sealing.py,sessions/archive.py,sessions/archiver.py,sessions/retain.py,filesystem.py", 29),
+        ("retain_in_pieces", "session_delete.py,session_pieces.py,session_writing.py", 37),
         ("retain_and_back", "sessions/unarchive.py,session_insert.py,sessions/restocking.py", 31),
     ],
     ids=["archive", "delete in pieces", "unarchive"],

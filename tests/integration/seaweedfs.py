@@ -92,6 +92,8 @@ class SeaweedFS:
         """It is there, accepts connections, and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # The signal is on its way for a moment, in which the server may answer once more.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """Let it answer again."""
