@@ -436,6 +436,44 @@ def test_space_comes_back_when_asked(cli: Cli, tmp_path: Path) -> None:
     assert b"vacuumed" in done.out
 
 
+@pytest.fixture
+def little_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is free is worth a vacuum from 100 kB on."""
+    monkeypatch.setattr("ocblob.databases.sqlite.vacuum.measuring.WORTH_BYTES", 100_000)
+
+
+@pytest.mark.usefixtures("little_is_much")
+def test_space_that_is_worth_it_comes_back_by_itself(cli: Cli, tmp_path: Path) -> None:
+    """Deleting frees disk without a word about it; `--vacuum=never` is such a word."""
+    path = make_talks(tmp_path / "copy" / "opencode.db", many(12, size=300_000))
+    large = on_disk(path)
+    kept = retain(cli, path, "--max-sessions", "8", "--vacuum=never")
+    assert (0, large) == (kept.code, path.stat().st_size)
+    assert b"free inside" in kept.out
+
+    done = retain(cli, path, "--max-sessions", "3")
+
+    assert 0 == done.code
+    assert on_disk(path) < large / 3
+    assert b"vacuumed" in done.out
+
+
+@pytest.mark.usefixtures("little_is_much")
+def test_a_host_that_would_wait_keeps_the_space_for_now(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked for a vacuum, so that there is none now is told, and is no failure."""
+    monkeypatch.setattr("ocblob.databases.sqlite.vacuum.planning.IN_PLACE_BYTES_PER_S", 1.0)
+    path = make_talks(tmp_path / "copy" / "opencode.db", many(12, size=300_000))
+    with Neighbour(path) as host:
+        host.execute("SELECT count(*) FROM session")
+        done = retain(cli, path, "--max-sessions", "3")
+
+    assert 0 == done.code
+    assert "not vacuumed" in done.err
+    assert b"`ocblob vacuum` gives it back" in done.out
+
+
 def run_pass(path: Path, root: Path, limit: int, *, sealed: Callable[[], None], **more: Any) -> RetainPass:
     """A retention into `root/archives`; `sealed` is called when its archive is written, before anything is deleted."""
 

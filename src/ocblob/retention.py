@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def retain_pass(  # noqa: PLR0913
     *,
     keep: tuple[str, ...] = (),
     allow_unresolved: bool = False,
-    vacuum: VacuumWhen = "never",
+    vacuum: VacuumWhen | None = None,
     dry_run: bool = False,
     hear: Told = lambda _tree, _archive: None,
     say: Say = lambda _: None,
@@ -73,6 +73,7 @@ def retain_pass(  # noqa: PLR0913
 ) -> RetainPass:
     """Drop the oldest sessions by the limits of the settings, into an archive first if one is wanted.
 
+    Without a word on `vacuum` the space is given back if it is worth it and no host has to wait for it.
     `keep` are sessions that must be there: an id that was mistyped would give away what was meant to stay. Raises
     `UsageError` for such a one and for limits that cannot be meant, and whatever stands against the archive before
     anything is deleted. Nothing to evict writes nothing.
@@ -118,7 +119,11 @@ def retain_pass(  # noqa: PLR0913
                     say(f"warning: {archiver.lacks}")
             report.longest_transaction_s = database.longest_transaction_s
     # Who holds the database holds it against a vacuum too.
-    space = vacuum_after(path, "never" if report.locked else vacuum, say=say)
+    when = "never" if report.locked else vacuum or "auto"
+    space = vacuum_after(path, when, say=say, method="gentle" if vacuum is None else "auto")
+    if vacuum is None and space.skipped:
+        say(f"not vacuumed: {space.skipped}")
+        space = replace(space, skipped="")
     after = sizes(path)
     large = look(path, host=host, found=after)
     return RetainPass(plan, report, before, after, space.report, space.skipped, large)

@@ -109,8 +109,9 @@ def _print(place: config.Place, retention: Retention, done: RetainPass) -> None:
         click.echo(f"  protected {protected}")
     if report is None:
         return
-    space = f" (vacuumed, {done.vacuum.method})" if done.vacuum is not None else ""
-    if done.vacuum is None and done.after.free:
+    vacuumed = done.vacuum is not None and not done.vacuum.put_off
+    space = f" (vacuumed, {done.vacuum.method})" if done.vacuum is not None and vacuumed else ""
+    if not vacuumed and done.after.free:
         space = f" ({format_size(done.after.free)} free inside; `ocblob vacuum` gives it back)"
     click.echo(f"  database  {format_size(done.before.total)} -> {format_size(done.after.total)}{space}")
     longest = report.longest_transaction_s * 1000

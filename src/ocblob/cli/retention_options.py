@@ -73,10 +73,10 @@ class Retention:
     """None: the command line does not say."""
 
     @property
-    def vacuum_when(self) -> VacuumWhen:
-        """For a command that vacuums only if somebody says so, here or in the configuration."""
+    def vacuum_when(self) -> VacuumWhen | None:
+        """What somebody says, here or in the configuration; None if nobody does."""
         said = self.settings.source("vacuum") != DEFAULT
-        return self.vacuum or (self.settings.vacuum if said else "never")
+        return self.vacuum or (self.settings.vacuum if said else None)
 
 
 def retention_options(function: _Function) -> _Function:

@@ -127,6 +127,7 @@ def retain_step(orders: Orders, before: list[Step]) -> Step | None:
         orders.settings,
         keep=orders.keep,
         allow_unresolved=orders.allow_unresolved,
+        vacuum="never",  # a step of its own
         dry_run=orders.dry_run,
         hear=orders.hear,
         say=orders.say,
