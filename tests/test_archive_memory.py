@@ -49,7 +49,7 @@ def grow(db: apsw.Connection, table: str, size: int) -> None:
         blob.write(after)
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.json.zst"])
+@pytest.mark.parametrize("name", ["a.json.zst"])
 def test_huge_cells_are_archived_and_read_in_100_mib(tmp_path: Path, name: str) -> None:
     """A text of 300 MB in a part and a payload of 200 MB in an event never lie in memory."""
     path = make_talks(tmp_path / "a.db", [Talk("ses_a", 3)])

@@ -25,7 +25,7 @@ from crash_scenes import SCENES, Rows, Scene, examine, lay_out, original_rows
 from crash_states import State, kind_of, later, sample, states, without
 from crash_strace import need_strace
 
-STATES = int(os.environ.get("OCBLOB_TEST_CRASH_STATES", "80"))
+STATES = int(os.environ.get("OCBLOB_TEST_CRASH_STATES", "40"))
 """States that are looked at for each scene and each left-out step; 100000 looks at all."""
 SHARED_MEMORY = Path("/dev/shm")
 pytestmark = pytest.mark.xdist_group("crash")  # each scene is recorded once for all of them

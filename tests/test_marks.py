@@ -78,7 +78,7 @@ def found(text: bytes, cuts: list[int]) -> set[bytes]:
     return {digest for piece in pieces for digest in digests_in(piece)}
 
 
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=1500)
 @given(
     encoding=st.sampled_from(sorted(ENCODINGS)),
     digest=st.binary(min_size=32, max_size=32),

@@ -109,7 +109,7 @@ def reasons(cell: bytes, min_chars: int = 1) -> list[object]:
 # The rules
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=800)
 @given(cell=CELLS, sizes=CUTS, min_chars=st.sampled_from([1, 8, 40, 500]))
 @example(cell=b'["' + URL, sizes=[5, 20], min_chars=1)
 @example(cell=b'["data:;base64,QUF\\/"]', sizes=[1] * 50, min_chars=1)

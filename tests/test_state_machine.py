@@ -10,7 +10,7 @@ from histories import BLOBS, TO_THE_END, Player
 from histories_simulation import scratch, simulated
 from histories_world import World
 
-EXAMPLES = 200
+EXAMPLES = 120
 STEPS = 25
 
 databases = st.integers(0, 1)
