@@ -16,7 +16,7 @@ from ocblob.sessions.element_writer import ElementWriter, SealedSession
 from ocblob.sessions.inlining import Inlining
 from ocblob.sessions.lines import TextSink
 from ocblob.sessions.sealing import ArchivePlace, seal
-from ocblob.sessions.trees import forest
+from ocblob.sessions.trees import descendants, forest
 from ocblob.store import BlobStore
 
 
@@ -96,7 +96,8 @@ def plan_archive(
     trees = forest(known.values())
     if used_before_ms is not None:
         trees = [tree for tree in trees if tree.used_ms is not None and tree.used_ms < used_before_ms]
-    wanted = _descendants(set(sessions), known) if sessions else known.keys()
+    parents = {each.id: each.parent for each in known.values()}
+    wanted = descendants(sessions, parents) if sessions else known.keys()
     return ArchivePlan(tuple(known[each] for tree in trees for each in tree.sessions if each in wanted))
 
 
@@ -174,17 +175,3 @@ class _Run:
             self.progress(facts.size)
         sink.write(b"]\n")
         return {each.id: each.digest for each in self.sealed}
-
-
-def _descendants(wanted: set[str], known: dict[str, SessionFacts]) -> set[str]:
-    """These and all that hang below them."""
-    children: dict[str, list[str]] = {}
-    for each in known.values():
-        children.setdefault(each.parent, []).append(each.id)
-    found, waiting = set[str](), list(wanted)
-    while waiting:
-        session = waiting.pop()
-        if session not in found:
-            found.add(session)
-            waiting += children.get(session, ())
-    return found

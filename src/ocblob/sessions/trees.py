@@ -3,7 +3,7 @@
 A parent that is not there makes a root of its child. Sessions that are each other's parents are one tree.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -40,18 +40,10 @@ class Tree:
 def forest(facts: Iterable[SessionFacts]) -> list[Tree]:
     """Every session in exactly one tree, ordered by the roots' ids, whatever the order of the facts."""
     known = {each.id: each if len(each.title) <= TITLE_CHARS else _shortened(each) for each in facts}
-    # Nobody's child is no child of a session with an empty id.
-    parents = known.keys() - {""}
-    children: dict[str, list[str]] = {}
-    for session in sorted(known):
-        if known[session].parent in parents:
-            children.setdefault(known[session].parent, []).append(session)
+    children = _children({each.id: each.parent for each in known.values()})
+    below = {child for siblings in children.values() for child in siblings}
     seen: set[str] = set()
-    trees = [
-        _tree(known, _descend(root, children, seen))
-        for root, each in sorted(known.items())
-        if each.parent not in parents
-    ]
+    trees = [_tree(known, _descend(root, children, seen)) for root in sorted(known.keys() - below)]
     # What no root leads to hangs on a cycle.
     trees += [
         _tree(known, _descend(_begun_first(session, known), children, seen))
@@ -59,6 +51,26 @@ def forest(facts: Iterable[SessionFacts]) -> list[Tree]:
         if session not in seen
     ]
     return sorted(trees, key=lambda tree: tree.root)
+
+
+def descendants(sessions: Iterable[str], parents: Mapping[str, str]) -> set[str]:
+    """These, and all that hang below them; `parents` has the parent of every session, empty for none."""
+    children = _children(parents)
+    seen: set[str] = set()
+    for session in sessions:
+        _descend(session, children, seen)
+    return seen
+
+
+def _children(parents: Mapping[str, str]) -> dict[str, list[str]]:
+    """Of each session those that it has begun, as far as it is there itself."""
+    # Nobody's child is no child of a session with an empty id.
+    there = parents.keys() - {""}
+    children: dict[str, list[str]] = {}
+    for session in sorted(parents):
+        if parents[session] in there:
+            children.setdefault(parents[session], []).append(session)
+    return children
 
 
 def _shortened(facts: SessionFacts) -> SessionFacts:

@@ -20,6 +20,7 @@ from ocblob.sessions.reader import (
     BlobSource,
 )
 from ocblob.sessions.recent import RecentSnapshot
+from ocblob.sessions.trees import descendants
 
 LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
 """A cell of this size holds the write lock for longer than a live host should wait."""
@@ -89,7 +90,7 @@ def chosen(headers: Iterable[Header], sessions: Iterable[str]) -> tuple[str, ...
         if session.id in held:
             raise ArchiveError(f"session {session.id} is in the archive twice; ocblob writes each one once")
         held[session.id] = session.parent
-    named = dict.fromkeys(sessions)
+    named = tuple(dict.fromkeys(sessions))
     if unknown := [session for session in named if session not in held]:
         first = ", ".join(list(held)[:NAMED_MAX])
         more = f" and {len(held) - NAMED_MAX:,} more" if len(held) > NAMED_MAX else ""
@@ -97,18 +98,8 @@ def chosen(headers: Iterable[Header], sessions: Iterable[str]) -> tuple[str, ...
             f"the archive holds no session {', '.join(unknown)}; it holds {first or 'none'}{more}",
             hint="--list shows all of them",
         )
-    if not named:
-        return tuple(held)
-    children: dict[str, list[str]] = {}
-    for child, parent in held.items():
-        children.setdefault(parent, []).append(child)
-    found = list(named)
-    for parent in found:  # it grows meanwhile
-        for child in children.get(parent, ()):
-            if child not in named:
-                named[child] = None
-                found.append(child)
-    return tuple(session for session in held if session in named)
+    wanted = descendants(named, held) if named else held.keys()
+    return tuple(session for session in held if session in wanted)
 
 
 def plan_unarchive(  # noqa: PLR0913
