@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import SessionDatabase, SessionFacts
-from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError
+from ocblob.errors import BackendError, BlobError
 from ocblob.ref import Ref
 from ocblob.sessions.archive import ArchivePlan, ArchiveReport, apply_archive
 from ocblob.sessions.inlining import NO_STORE
@@ -17,6 +17,7 @@ from ocblob.sessions.sealing import ArchivePlace
 from ocblob.sessions.spans import refs_of
 from ocblob.sessions.unarchive import put_back
 from ocblob.store import BlobStore
+from ocblob.unresolved import reason_of
 
 Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 """For a number of bytes, what is told of them as they are done."""
@@ -123,11 +124,5 @@ class _Listed:
             return NO_STORE[0]
         try:
             return self._store.header(digest).size
-        except BlobExpiredError:
-            return "expired"
-        except BlobCorruptError:
-            return "corrupt"
-        except BlobError:
-            return "missing"
-        except BackendError:
-            return "unavailable"
+        except (BlobError, BackendError) as error:
+            return reason_of(error)

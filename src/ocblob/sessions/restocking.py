@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from ocblob.errors import BackendError, BlobCorruptError, BlobError, BlobExpiredError
+from ocblob.errors import BackendError, BlobError
 from ocblob.marks import Mark, Marks
 from ocblob.pass_report import Problems
 from ocblob.sessions.reader import ExtractedBlobs
 from ocblob.store import BlobStore
+from ocblob.unresolved import reason_of
 
 
 @dataclass(slots=True)
@@ -94,14 +95,8 @@ def look(store: BlobStore | None, named: Named) -> Restocked:
 def _look(store: BlobStore, mark: Mark, report: Restocked) -> None:
     try:
         size = store.header(mark.digest).size
-    except BlobExpiredError as error:
-        _count(report, "expired", str(error))
-    except BlobCorruptError as error:
-        _count(report, "corrupt", str(error))
-    except BlobError as error:
-        _count(report, "missing", str(error))
-    except BackendError as error:
-        _count(report, "unavailable", str(error))
+    except (BlobError, BackendError) as error:
+        _count(report, reason_of(error), str(error))
     else:
         if mark.size not in {0, size}:
             _count(report, "foreign", f"a ref says {mark.size} bytes, blob {mark.digest} has {size}")
