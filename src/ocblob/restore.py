@@ -11,7 +11,16 @@ from typing import Final
 
 from ocblob import base64stream
 from ocblob.cells import Column, Scope
-from ocblob.databases.base import Cell, CellReader, Cells, Database, Edit, Outcome
+from ocblob.databases.base import (
+    ANNOUNCED_CELL_BYTES,
+    LARGE_CELL_BYTES,
+    Cell,
+    CellReader,
+    Cells,
+    Database,
+    Edit,
+    Outcome,
+)
 from ocblob.errors import CellError, DatabaseError
 from ocblob.marks import REF_CELL_BYTES_MIN
 from ocblob.pass_report import PassReport
@@ -23,9 +32,6 @@ from ocblob.unresolved import Unresolved
 
 BATCH_CELLS: Final = 128
 BATCH_BYTES: Final = 8 * 1024 * 1024
-ANNOUNCED_CELL_BYTES: Final = 32 * 1000 * 1000
-LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
-"""A cell of this size holds the write lock for longer than a live host should wait."""
 
 
 @dataclass(slots=True)

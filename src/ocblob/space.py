@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from ocblob.databases.base import HOST_PATIENCE_S
 from ocblob.databases.sqlite.vacuum import Method, VacuumReport, apply_vacuum, plan_vacuum, sizes
 from ocblob.errors import DatabaseError, DatabaseLockedError
 
 ANNOUNCED_BYTES: Final = 100 * 10**6
 """Room on disk that is worth a word before it is taken."""
-HOST_PATIENCE_S: Final = 3.0
-"""A host that waits longer for the lock may give up (OpenCode: 5 s)."""
 VacuumWhen = Literal["never", "auto", "always"]
 """After a pass; `auto` only if it gives back over 64 MB and a quarter of the file."""
 Say = Callable[[str], None]

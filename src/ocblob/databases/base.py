@@ -8,6 +8,14 @@ from typing import Final, Protocol
 
 from ocblob.cells import Column, Scope, SessionTable
 
+HOST_PATIENCE_S: Final = 3.0
+"""A host that waits longer for the lock may give up (OpenCode: 5 s)."""
+LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
+"""To put a cell of this size in holds the write lock for longer than a live host should wait."""
+ANNOUNCED_CELL_BYTES: Final = 32 * 1000 * 1000
+"""And one of this size takes memory that is worth a word before."""
+SNAPSHOT_S: Final = 0.25
+"""After this long of reading a new state is taken, so that the host's WAL can be reset."""
 READ_BYTES = 256 * 1024
 """A cell is read in pieces of this size."""
 PIECE_BYTES: Final = 1024 * 1024

@@ -40,6 +40,11 @@ class Row:
     values: tuple[Value, ...]
     """In the order of the table's columns."""
 
+    @property
+    def content_size(self) -> int:
+        """Bytes of its texts and blobs."""
+        return sum(value.size for value in self.values if isinstance(value, Content))
+
 
 @dataclass(frozen=True, slots=True)
 class TableShape:

@@ -19,7 +19,6 @@ from ocblob.sessions.inlining import Inlining, SessionRefs
 from ocblob.sessions.lines import TextSink, Writable
 from ocblob.sessions.packing import ScannedRow, pack_rows, scanned
 from ocblob.sessions.shown import HOST, Shown
-from ocblob.sessions.spans import row_size
 from ocblob.sessions.values import dumped
 
 TITLE_CHARS: Final = 1000
@@ -190,7 +189,7 @@ class ElementWriter:
             if counted:
                 self._hasher.row(row)
                 self._rows += 1
-                self._size += row_size(row)
+                self._size += row.content_size
             yield scanned(row)
 
     def _attached(

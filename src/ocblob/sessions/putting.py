@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ocblob.cells import SessionTree
+from ocblob.databases.base import ANNOUNCED_CELL_BYTES
 from ocblob.databases.session_rows import Inserter, Row, SessionDatabase, TableShape
 from ocblob.errors import BackendError, BlobError, DatabaseError, DatabaseLockedError
 from ocblob.rows import SessionHasher
@@ -25,7 +26,6 @@ from ocblob.sessions.unarchive_report import UnarchiveReport
 GROUP_ROWS: Final = 1000
 GROUP_BYTES: Final = 4 * 1024 * 1024
 """Sessions up to this together are made durable at once."""
-ANNOUNCED_CELL_BYTES: Final = 32 * 1000 * 1000
 ANNOUNCED_REPLACE_BYTES: Final = 32 * 1000 * 1000
 _Going = tuple[str, Sequence[str], Row]
 

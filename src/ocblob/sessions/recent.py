@@ -3,12 +3,10 @@
 import contextlib
 import time
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
+from ocblob.databases.base import SNAPSHOT_S
 from ocblob.databases.session_rows import SessionDatabase, Snapshot
-
-SNAPSHOT_S: Final = 0.25
-"""After this long a new one is taken, so that the host's WAL can be reset."""
 
 
 class RecentSnapshot:

@@ -41,8 +41,3 @@ def refs_of(row: Row) -> Iterator[Ref]:
             for span in spans_of(value, hashing=False):
                 if isinstance(span, RefSpan):
                     yield span.ref
-
-
-def row_size(row: Row) -> int:
-    """Bytes of content of one row: of its texts and blobs."""
-    return sum(value.size for value in row.values if isinstance(value, Content))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ocblob.cells import SessionTree
+from ocblob.databases.base import HOST_PATIENCE_S, LARGE_CELL_BYTES
 from ocblob.databases.session_rows import Row, SessionDatabase
 from ocblob.errors import ArchiveError, BackendError, BlobError, DatabaseUnsupportedError, UsageError
 from ocblob.rows import SessionHasher
@@ -22,12 +23,8 @@ from ocblob.sessions.reader import (
 from ocblob.sessions.recent import RecentSnapshot
 from ocblob.sessions.trees import descendants
 
-LARGE_CELL_BYTES: Final = 100 * 1000 * 1000
-"""A cell of this size holds the write lock for longer than a live host should wait."""
 INSERT_BYTES_PER_S: Final = 50e6
 """That go in in a second, on the slow side; other writers wait meanwhile if it is one transaction."""
-HOST_PATIENCE_S: Final = 3.0
-"""A host that waits longer for the lock may give up (OpenCode: 5 s)."""
 NAMED_MAX: Final = 5
 """Sessions that an error names."""
 Header = tuple[ArchivedSession, ArchivedTotals]

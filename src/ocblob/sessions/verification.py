@@ -10,7 +10,7 @@ from ocblob.sessions.contents import RowContents
 from ocblob.sessions.elements import ArchivedTotals, Elements
 from ocblob.sessions.extraction import ExtractedBlobs, extract
 from ocblob.sessions.lines import Lines
-from ocblob.sessions.spans import refs_of, row_size
+from ocblob.sessions.spans import refs_of
 
 
 def verify(path: Path, *, directory: Path | None = None) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _read(elements: Elements, contents: RowContents, blobs: ExtractedBlobs, line
         except BlobError as error:
             raise lines.refused(str(error)) from error
         rows += 1
-        size += row_size(row)
+        size += row.content_size
     return ArchivedTotals(rows, size, len(absent), hasher.hexdigest())
 
 

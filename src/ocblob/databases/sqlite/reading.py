@@ -3,17 +3,13 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import apsw
 
 from ocblob.cells import Column
-from ocblob.databases.base import READ_BYTES, Cell, CellReader
+from ocblob.databases.base import READ_BYTES, SNAPSHOT_S, Cell, CellReader
 from ocblob.databases.sqlite.connection import translated
 from ocblob.errors import CellError, DatabaseError
-
-SNAPSHOT_S: Final = 0.25
-"""A handle is a read transaction; after this long a new one is begun, so that the host's WAL can be reset."""
 
 
 class SQLiteCells:

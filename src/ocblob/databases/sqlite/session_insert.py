@@ -53,7 +53,7 @@ class SQLiteInserter:
         # Its contents may come from far away: they are here before the database is locked.
         values = tuple(map(self._taken, row.values))
         self._waiting.append((table, columns, Row(row.rowid, values)))
-        self._size += _size(self._waiting[-1][2])
+        self._size += self._waiting[-1][2].content_size
         while len(self._waiting) >= BATCH_ROWS or self._size >= BATCH_BYTES:
             if error := self._write():
                 raise error
@@ -72,7 +72,7 @@ class SQLiteInserter:
         refused, done = None, 0
         with self._writer.transaction():
             for table, columns, row in self._waiting:
-                if done and _size(row) >= BATCH_BYTES:
+                if done and row.content_size >= BATCH_BYTES:
                     break  # it has a transaction for itself
                 done += 1
                 try:
@@ -132,10 +132,6 @@ def delete_and_insert(
             writes.check(table, columns)
             writes.put(table, columns, row)
     writer.make_durable()
-
-
-def _size(row: Row) -> int:
-    return sum(value.size for value in row.values if isinstance(value, Content))
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
