@@ -3,20 +3,19 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocblob import config
-from ocblob.errors import ArchiveError, BackendError, DatabaseUnsupportedError, StoreNotFoundError
-from ocblob.passes import opened
+from ocblob.errors import ArchiveError
+from ocblob.passes import opened, session_tree
 from ocblob.sessions.archive import ArchivePlan, ArchiveReport, apply_archive, plan_archive
 from ocblob.sessions.contents import RESERVE_BYTES
 from ocblob.sessions.sealing import ArchivePlace, archive_place, make_directory
 from ocblob.space import ANNOUNCED_BYTES, Say
-from ocblob.store import BlobStore
-from ocblob.stores import open_store
+from ocblob.stores import store_at_hand
 from ocblob.units import format_size
 
 SMALL_SHARE = 50
@@ -61,11 +60,7 @@ def archive_pass(  # noqa: PLR0913
     database_path = config.database_path(place)
     target = _target(path, stem=database_path.stem)
     with opened(place) as at:
-        tree = at.profile.tree
-        if tree is None or at.profile.unknown:
-            why = at.profile.unknown or "it has no sessions"
-            raise DatabaseUnsupportedError(f"{at.database.url} cannot be archived: {why}")
-        at.database.check_tree(tree)
+        tree = session_tree(at)
         before_ms = None if min_age_s is None else int((time.time() - min_age_s) * 1000)
         plan = plan_archive(at.database.survey(tree), sessions=sessions, used_before_ms=before_ms)
         shown = str(target.directory / target.name)
@@ -74,7 +69,8 @@ def archive_pass(  # noqa: PLR0913
         if path is None:
             make_directory(target.directory)
         check_room(target, plan.size, say)
-        with _store(store_place, say, needed=refs) as store, bar(plan.size) as progress:
+        at_hand = store_at_hand(store_place, say, needed=refs, read_only=not refs)
+        with at_hand as (store, _), bar(plan.size) as progress:
             report = apply_archive(
                 at.database, tree, plan, target, store, host=at.profile.name, refs=refs, progress=progress
             )
@@ -100,20 +96,3 @@ def _target(path: Path | None, *, stem: str) -> ArchivePlace:
     if path is not None:
         return archive_place(path, stem=stem)
     return ArchivePlace(config.settings(strict=False).archive or config.archive_directory(), "", stem)
-
-
-@contextlib.contextmanager
-def _store(place: config.StorePlace, say: Say, *, needed: bool) -> Iterator[BlobStore | None]:
-    """The store if it is there and answers; without one, refs have no blobs. Only pins change it."""
-    with contextlib.ExitStack() as stack:
-        store = None
-        try:
-            store = stack.enter_context(open_store(place, read_only=not needed))
-        except StoreNotFoundError:
-            if needed:
-                raise
-        except BackendError as error:
-            if needed:
-                raise
-            say(f"warning: the store cannot be read: {error}")
-        yield store

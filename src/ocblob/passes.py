@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ocblob import config
 from ocblob.backends import shown_url
-from ocblob.cells import Column, Scope
+from ocblob.cells import Column, Scope, SessionTree
 from ocblob.databases.base import Database
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, in_use, mend, sizes
@@ -18,9 +18,10 @@ from ocblob.hosts.detect import profile_of
 from ocblob.offload import OffloadReport, offload, plan_offloads
 from ocblob.prompts import PromptOffloadReport, PromptRestoreReport, offload_prompts, restore_prompts
 from ocblob.restore import RestoreReport, restore
-from ocblob.size_warnings import SizeWarning, look, told
+from ocblob.size_warnings import Measured, SizeWarning, look
 from ocblob.space import Say, VacuumWhen, vacuum_after
 from ocblob.store import BlobStore
+from ocblob.store.registry import RegisteredDatabase
 from ocblob.stores import create_store, open_store
 
 
@@ -38,7 +39,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class OffloadPass:
+class OffloadPass(Measured):
     """What an offload did, with its surroundings."""
 
     report: OffloadReport
@@ -60,19 +61,9 @@ class OffloadPass:
         prompts = self.prompts is None or self.prompts.complete
         return self.report.complete and prompts and not self.vacuum_skipped
 
-    @property
-    def warnings(self) -> list[str]:
-        """What people should be told, whether they asked for words or not."""
-        return told(self.size_warning)
-
-    @property
-    def too_large(self) -> bool:
-        """Whether the database is over a threshold of size."""
-        return self.size_warning is not None
-
 
 @dataclass(frozen=True, slots=True)
-class RestorePass:
+class RestorePass(Measured):
     """What a restore did, with its surroundings."""
 
     report: RestoreReport
@@ -85,16 +76,6 @@ class RestorePass:
     def complete(self) -> bool:
         """Whether no ref is left."""
         return self.report.complete and (self.prompts is None or self.prompts.complete)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What people should be told, whether they asked for words or not."""
-        return told(self.size_warning)
-
-    @property
-    def too_large(self) -> bool:
-        """Whether the database is over a threshold of size."""
-        return self.size_warning is not None
 
 
 @contextlib.contextmanager
@@ -118,6 +99,19 @@ def opened(
         for column in (*profile.columns, *profile.counted):
             database.check_column(column)
         yield Opened(database, profile)
+
+
+def session_tree(at: Opened) -> SessionTree:
+    """What belongs to a session. Raises `DatabaseUnsupportedError` where that is not wholly known."""
+    profile = at.profile
+    if profile.unknown or profile.tree is None:
+        why = profile.unknown or "it has no sessions"
+        raise DatabaseUnsupportedError(
+            f"{at.database.url} has a schema of {profile.name} that this version does not know: {why};"
+            " nothing was changed"
+        )
+    at.database.check_tree(profile.tree)
+    return profile.tree
 
 
 def check_plugin(place: config.Place, profile: HostProfile) -> None:
@@ -221,10 +215,15 @@ def _offload_prompts(store: BlobStore | None, min_chars: int) -> PromptOffloadRe
     return offload_prompts(config.prompt_history_files(), store, min_chars=min_chars)
 
 
+def registered(store: BlobStore, path: Path) -> Iterator[RegisteredDatabase]:
+    """What a store knows of this database; of several machines each may have one of this path."""
+    url = str(path.resolve())
+    return (entry for entry in store.registry.databases() if entry.url == url)
+
+
 def registered_tables(store: BlobStore, path: Path) -> tuple[str, ...]:
     """The cells that were named when this database was offloaded, as `table:column`."""
-    url = str(path.resolve())
-    return next((entry.tables for entry in store.registry.databases() if entry.url == url), ())
+    return next((entry.tables for entry in registered(store, path)), ())
 
 
 def restore_pass(  # noqa: PLR0913

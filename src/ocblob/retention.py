@@ -13,22 +13,22 @@ from ocblob.backends import shown_url
 from ocblob.cells import SessionTree
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, sizes
-from ocblob.errors import BackendError, DatabaseUnsupportedError, StoreNotFoundError, UsageError
+from ocblob.errors import BackendError, DatabaseUnsupportedError, UsageError
 from ocblob.filesystem import is_other_users
-from ocblob.passes import Opened, opened, register
+from ocblob.passes import Opened, opened, register, session_tree
 from ocblob.sessions.archiver import Archiver, Bar
 from ocblob.sessions.plan import RetainPlan, plan_retain
 from ocblob.sessions.retain import Look, PutBack, RetainReport, Seal, Told, apply_retain, witness
 from ocblob.sessions.sealing import ArchivePlace, archive_place, make_directory
-from ocblob.size_warnings import SizeWarning, look, told
+from ocblob.size_warnings import Measured, SizeWarning, look
 from ocblob.space import Say, VacuumWhen, vacuum_after
 from ocblob.store import BlobStore
-from ocblob.stores import open_store
+from ocblob.stores import store_at_hand
 from ocblob.unfinished import Notes
 
 
 @dataclass(frozen=True, slots=True)
-class RetainPass:
+class RetainPass(Measured):
     """What a retention did, or would do, with its surroundings."""
 
     plan: RetainPlan
@@ -41,16 +41,6 @@ class RetainPass:
     """Why a vacuum that was asked for did not happen."""
     size_warning: SizeWarning | None
     """Of the database as it is now."""
-
-    @property
-    def warnings(self) -> list[str]:
-        """What people should be told, whether they asked for words or not."""
-        return told(self.size_warning)
-
-    @property
-    def too_large(self) -> bool:
-        """Whether the database is over a threshold of size."""
-        return self.size_warning is not None
 
     @property
     def complete(self) -> bool:
@@ -138,14 +128,7 @@ def _sessions(place: config.Place, *, write: bool) -> Iterator[tuple[SQLiteDatab
         except UsageError as error:
             # Of no known host; there is no option that would tell whose its rows are.
             raise DatabaseUnsupportedError(f"{shown_url(place.url)}: {error}; nothing was changed") from error
-        if at.profile.unknown or at.profile.tree is None:
-            why = at.profile.unknown or "it has no sessions"
-            raise DatabaseUnsupportedError(
-                f"{at.database.url} has a schema of {at.profile.name} that this version does not know: {why};"
-                " nothing was changed"
-            )
-        at.database.check_tree(at.profile.tree)
-        yield at.database, at.profile.tree, at
+        yield at.database, session_tree(at), at
 
 
 @contextlib.contextmanager
@@ -154,20 +137,15 @@ def _store(place: config.StorePlace, at: Opened, say: Say, *, needed: bool) -> I
 
     It learns of the database: prune looks into it then, and refs of what went are nobody's.
     """
-    with contextlib.ExitStack() as stack:
-        store, absent = None, False
-        try:
-            store = stack.enter_context(open_store(place))
-            register(store, at, ())
-        except StoreNotFoundError:
-            absent = True
-            if needed:
-                raise
-        except BackendError as error:
-            # A store on a read-only medium still gives what an archive needs.
-            if needed:
-                raise
-            say(f"warning: the store {'does not learn of this database' if store else 'cannot be read'}: {error}")
+    with store_at_hand(place, say, needed=needed) as (store, absent):
+        if store is not None:
+            try:
+                register(store, at, ())
+            except BackendError as error:
+                # A store on a read-only medium still gives what an archive needs.
+                if needed:
+                    raise
+                say(f"warning: the store does not learn of this database: {error}")
         yield store, absent
 
 

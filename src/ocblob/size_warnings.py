@@ -20,7 +20,7 @@ from ocblob.filesystem import make_private_directory, write_durable
 from ocblob.hosts.detect import host_of
 from ocblob.units import format_size
 
-DEFAULT_WARN_BYTES: Final = (100 * 10**6, 500 * 10**6, 10**9)
+DEFAULT_WARN_BYTES: Final = config.Settings().warn_bytes
 """Database and WAL together."""
 STATE_FILE: Final = "size-warnings.json"
 RETAIN_BYTES: Final = 200 * 10**6
@@ -38,6 +38,25 @@ class SizeWarning:
     """Without the word `Warning`."""
     threshold: int
     """The highest one that is crossed, in bytes."""
+
+
+class Measured:
+    """A pass that has looked at the size of its database when it was done."""
+
+    __slots__ = ()
+
+    size_warning: SizeWarning | None
+    """Of the database as it is now."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What people should be told, whether they asked for words or not."""
+        return told(self.size_warning)
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the database is over a threshold of size."""
+        return self.size_warning is not None
 
 
 def look(

@@ -1,6 +1,11 @@
 """Opening the store that the settings mean."""
 
+import contextlib
+from collections.abc import Iterator
+
 from ocblob.config import StorePlace
+from ocblob.errors import BackendError, StoreNotFoundError
+from ocblob.space import Say
 from ocblob.store import BlobStore
 
 
@@ -14,3 +19,23 @@ def create_store(place: StorePlace, *, wished: bool = True) -> tuple[BlobStore, 
     if not wished:
         return open_store(place), False
     return BlobStore.create(place.url, tier=place.tier, options=place.options)
+
+
+@contextlib.contextmanager
+def store_at_hand(
+    place: StorePlace, say: Say, *, needed: bool, read_only: bool = False
+) -> Iterator[tuple[BlobStore | None, bool]]:
+    """The store if it is there and answers, and whether there is none at all. Raises only if it is `needed`."""
+    with contextlib.ExitStack() as stack:
+        store, absent = None, False
+        try:
+            store = stack.enter_context(open_store(place, read_only=read_only))
+        except StoreNotFoundError:
+            if needed:
+                raise
+            absent = True
+        except BackendError as error:
+            if needed:
+                raise
+            say(f"warning: the store cannot be read: {error}")
+        yield store, absent

@@ -14,9 +14,9 @@ from ocblob import config
 from ocblob.cells import SessionTree
 from ocblob.databases.session_rows import Row
 from ocblob.databases.sqlite.vacuum import in_use
-from ocblob.errors import ArchiveError, DatabaseUnsupportedError, StoreNotFoundError
+from ocblob.errors import ArchiveError, StoreNotFoundError
 from ocblob.marks import Marks
-from ocblob.passes import Opened, opened, register
+from ocblob.passes import Opened, opened, register, session_tree
 from ocblob.sessions.extraction import ExtractedBlobs, extract
 from ocblob.sessions.reader import Archive
 from ocblob.sessions.restocking import Named, Restocked, look, restock
@@ -222,10 +222,7 @@ def _look(store_place: config.StorePlace, refs: Named) -> Restocked:
 
 def _tree(at: Opened, headers: list[Header], wanted: tuple[str, ...]) -> SessionTree:
     """Where the sessions go. Raises `DatabaseUnsupportedError` or `ArchiveError` if they cannot go there."""
-    tree = at.profile.tree
-    if tree is None or at.profile.unknown:
-        raise DatabaseUnsupportedError(f"{at.database.url} is no database whose sessions are known")
-    at.database.check_tree(tree)
+    tree = session_tree(at)
     names = set(wanted)
     for session, _ in headers:
         if session.id in names and session.host != at.profile.name:

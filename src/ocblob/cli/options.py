@@ -173,7 +173,8 @@ def _plain(value: Any) -> Any:
     """Values as JSON has them; what a report can tell by its properties is in it too."""
     if is_dataclass(value) and not isinstance(value, type):
         told = [item.name for item in fields(value)]
-        told += [name for name, item in vars(type(value)).items() if isinstance(item, property)]
+        kinds = reversed(type(value).__mro__)
+        told += [name for kind in kinds for name, item in vars(kind).items() if isinstance(item, property)]
         return {name: _plain(getattr(value, name)) for name in told}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

@@ -17,7 +17,7 @@ from ocblob.maintaining.known_stores import gone, remember, was_here
 from ocblob.maintaining.pruning import prune_if_due
 from ocblob.maintaining.report import Step, StepName
 from ocblob.offload import MIN_CHARS
-from ocblob.passes import OffloadPass, offload_pass
+from ocblob.passes import OffloadPass, offload_pass, registered
 from ocblob.plugins.options import check_same_store
 from ocblob.retention import retain_pass
 from ocblob.sessions.retain import Told
@@ -108,11 +108,9 @@ def _tables(orders: Orders) -> tuple[str, ...]:
     """The cells of a database of no known host are those that were named when it was offloaded by hand."""
     try:
         with open_store(orders.store, read_only=True) as store:
-            url = str(orders.path.resolve())
-            entries = [entry for entry in store.registry.databases() if entry.url == url]
+            return next((entry.tables for entry in registered(store, orders.path) if entry.host == GENERIC), ())
     except (StoreNotFoundError, BackendError):
         return ()
-    return next((entry.tables for entry in entries if entry.host == GENERIC), ())
 
 
 def retain_step(orders: Orders, before: list[Step]) -> Step | None:
