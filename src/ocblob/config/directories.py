@@ -5,7 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ocblob.config.variables import DATA_VARIABLE, STATE_VARIABLE
+from ocblob.config.variables import CONFIG_VARIABLE, DATA_VARIABLE, STATE_VARIABLE
+from ocblob.filesystem import expanded
 
 
 def data_directory(environment: Mapping[str, str] = os.environ) -> Path:
@@ -34,7 +35,9 @@ def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def config_path(environment: Mapping[str, str] = os.environ) -> Path:
-    """The config file that is read if no other one is named."""
+    """The config file: the one that is named, or the user's. It need not be there."""
+    if named := environment.get(CONFIG_VARIABLE):
+        return expanded(named)
     base = environment.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path.home() / ".config") / "ocblob" / "config.toml"
 

@@ -89,7 +89,7 @@ def config_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
 def read_file(environment: Mapping[str, str] = os.environ) -> ConfigFile:
     """As `config_file`, whatever its keys are called."""
     named = environment.get(CONFIG_VARIABLE)
-    path = expanded(named) if named else config_path(environment)
+    path = config_path(environment)
     if not _is_there(path):
         if named:
             raise UsageError(f"{path}: there is no such config file", hint=f"{CONFIG_VARIABLE} or --config names it")

@@ -6,12 +6,8 @@ from pathlib import Path
 
 from ocblob.config.directories import config_path
 from ocblob.config.host import plugin_site
-from ocblob.config.variables import CONFIG_VARIABLE
-from ocblob.filesystem import expanded
 
 
 def files_read(environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
     """Ours and OpenCode's; some may not be there. Whoever waits for a change looks at them."""
-    named = environment.get(CONFIG_VARIABLE)
-    own = expanded(named) if named else config_path(environment)
-    return (own, *plugin_site(None, environment).files)
+    return (config_path(environment), *plugin_site(None, environment).files)

@@ -67,28 +67,17 @@ def _seconds(value: Any) -> float:
     return float(_number(value) * DAY_S)
 
 
-def _max_size(value: Any) -> int:
-    size = _bytes(value)
-    RetainLimits(max_size=size).check()
-    return size
+def _limit(name: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What `RetainLimits` has under this name, if it can be meant."""
 
+    def checked(value: Any) -> Any:
+        amount = read(value)
+        # With any limit at all: without one there is nothing to keep from.
+        limits: dict[str, Any] = {"max_sessions": 1, name: amount}
+        RetainLimits(**limits).check()
+        return amount
 
-def _max_age(value: Any) -> float:
-    age = _seconds(value)
-    RetainLimits(max_age_s=age).check()
-    return age
-
-
-def _max_sessions(value: Any) -> int:
-    count = _whole(value)
-    RetainLimits(max_sessions=count).check()
-    return count
-
-
-def _keep_active(value: Any) -> float:
-    age = _seconds(value)
-    RetainLimits(max_sessions=1, keep_active_s=age).check()
-    return age
+    return checked
 
 
 def _within(read: Callable[[Any], Any], most: float) -> Callable[[Any], Any]:
@@ -147,11 +136,17 @@ _VACUUMS: Final = get_args(Vacuum)
 _YES_OR_NO: Final = "true or false"
 
 KEYS: Final = (
-    Key("maxSizeMB", "max_size", None, "a number of megabytes, such as 200", _max_size),
-    Key("maxAgeDays", "max_age_s", None, "a number of days, such as 30", _max_age),
-    Key("maxSessions", "max_sessions", None, "a whole number, such as 100", _max_sessions),
+    Key("maxSizeMB", "max_size", None, "a number of megabytes, such as 200", _limit("max_size", _bytes)),
+    Key("maxAgeDays", "max_age_s", None, "a number of days, such as 30", _limit("max_age_s", _seconds)),
+    Key("maxSessions", "max_sessions", None, "a whole number, such as 100", _limit("max_sessions", _whole)),
     Key("by", "by", "created", " or ".join(f'"{by}"' for by in _BYS), _one_of(*_BYS)),
-    Key("keepActiveDays", "keep_active_s", int(KEEP_ACTIVE_S / DAY_S), "a number of days, such as 7", _keep_active),
+    Key(
+        "keepActiveDays",
+        "keep_active_s",
+        int(KEEP_ACTIVE_S / DAY_S),
+        "a number of days, such as 7",
+        _limit("keep_active_s", _seconds),
+    ),
     Key("keep", "keep", [], "a list of session ids", _ids),
     Key("archive", "archive", None, "a directory, or false", _directory),
     Key("archiveRefs", "archive_refs", False, _YES_OR_NO, _boolean),
