@@ -6,8 +6,10 @@ They show no messages, keep every text as a content, and every blob in `attachme
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pybase64
+import zstandard
 
 from ocblob import find_refs
 from ocblob.cells import SessionTree
@@ -132,3 +134,13 @@ def _packed(value: object) -> str:
 def _joined(items: Iterable[str]) -> str:
     text = ",\n".join(items)
     return text + "\n" if text else ""
+
+
+def elements(archive: Path) -> list[dict[str, Any]]:
+    """What any JSON tool sees in an archive."""
+    data = archive.read_bytes()
+    if archive.suffix == ".zst":
+        data = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
+    found = json.loads(data)
+    assert isinstance(found, list)
+    return found

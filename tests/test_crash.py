@@ -5,7 +5,6 @@ a scene, write its three functions there and put it into `SCENES`; the steps it 
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,10 @@ from crash_record import Work, record
 from crash_scenes import SCENES, Rows, Scene, examine, lay_out, original_rows
 from crash_states import State, kind_of, later, sample, states, without
 from crash_strace import need_strace
+from disks import memory_directory
 
 STATES = int(os.environ.get("OCBLOB_TEST_CRASH_STATES", "40"))
 """States that are looked at for each scene and each left-out step; 100000 looks at all."""
-SHARED_MEMORY = Path("/dev/shm")
 pytestmark = pytest.mark.xdist_group("crash")  # each scene is recorded once for all of them
 
 
@@ -198,8 +197,8 @@ REDUNDANT = {
 @pytest.fixture(scope="module")
 def memory() -> Iterator[Path]:
     """A directory in memory where there is such a place: what a state holds does not depend on the disk."""
-    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as name:
-        yield Path(name).resolve()
+    with memory_directory() as path:
+        yield path
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from disks import memory_directory
 from ocblob import BlobStore
 from ocblob.cells import Scope
 from ocblob.check import check
@@ -22,47 +22,21 @@ from samples import dump, integrity, make_opencode, opencode_profile, refs, unre
 
 KILLS = 25
 SEED = 20260105
-SHARED_MEMORY = Path("/dev/shm")
 
 KILLER = """
-import json, os, shutil, signal, sys, threading
+import json, sys
 from pathlib import Path
+from kills import killed_at_lines
 from test_kill import Scene, trouble
 
-scene = Scene(Path(sys.argv[1]), sys.argv[2])
-parts = sys.argv[3].split(",")
+scene, wrong = Scene(Path(sys.argv[1]), sys.argv[2]), []
 
-def die_at_line(number):
-    seen = 0
-    def trace(frame, event, _argument):
-        nonlocal seen
-        if not frame.f_code.co_filename.endswith(tuple(parts)):
-            return None
-        seen += event == "line"
-        if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-    threading.settrace(trace)
-    sys.settrace(trace)
-    scene.work()
+def look(line):
+    wrong.extend(f"line {line}: {what}" for what in trouble(scene))
 
-wrong, lines, kills, step = [], 1, 0, int(sys.argv[4])
-while True:
-    scene.fresh()
-    child = os.fork()
-    if child == 0:
-        try:
-            die_at_line(lines)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        break
-    wrong += [f"line {lines}: {what}" for what in trouble(scene)]
-    kills += 1
-    lines += step
-print(json.dumps({"kills": kills, "finished": os.waitstatus_to_exitcode(status), "wrong": wrong}))
+parts, step = tuple(sys.argv[3].split(",")), int(sys.argv[4])
+kills, finished = killed_at_lines(scene.fresh, scene.work, look, parts, step=step)
+print(json.dumps({"kills": kills, "finished": finished, "wrong": wrong}))
 """
 
 
@@ -132,9 +106,9 @@ def scene(root: Path, verb: str, *, sessions: int, parts: int, size: int) -> Sce
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A directory in memory where there is such a place: what a SIGKILL leaves does not depend on the disk."""
-    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as name:
-        yield Path(name)
+    """A directory for what is killed."""
+    with memory_directory() as path:
+        yield path
 
 
 @pytest.mark.alone

@@ -2,17 +2,16 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from crash_sessions import Rows, blobs_trouble, next_trouble, sessions_and_store, whole_sessions, whole_somewhere
+from disks import memory_directory
 from processes import finish, spawn
 
 KILLS = 200
-SHARED_MEMORY = Path("/dev/shm")
 
 KILLER = """
 import json, os, random, signal, sys, tempfile, time
@@ -61,46 +60,21 @@ print(json.dumps({"kills": killed, "wrong": wrong}))
 """
 
 LINES = """
-import json, os, signal, sys, tempfile, threading
+import json, sys, tempfile
 from pathlib import Path
 import crash_sessions
+from kills import killed_at_lines
 from test_kill_sessions import Ready
 
 tempfile.tempdir = sys.argv[1]  # what is killed leaves temporary files
-at = Ready(Path(sys.argv[1]))
+at, wrong = Ready(Path(sys.argv[1])), []
+
+def look(line):
+    wrong.extend(f"line {line}: {what}" for what in at.trouble())
+
 work, parts, step = getattr(crash_sessions, sys.argv[2]), tuple(sys.argv[3].split(",")), int(sys.argv[4])
-
-def die_at_line(number):
-    seen = 0
-    def trace(frame, event, _argument):
-        nonlocal seen
-        if not frame.f_code.co_filename.endswith(parts):
-            return None
-        seen += event == "line"
-        if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-    threading.settrace(trace)
-    sys.settrace(trace)
-    work(at.root)
-
-wrong, line, kills = [], 1, 0
-while True:
-    at.fresh()
-    child = os.fork()
-    if child == 0:
-        try:
-            die_at_line(line)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        break
-    wrong += [f"line {line}: {what}" for what in at.trouble()]
-    kills += 1
-    line += step
-print(json.dumps({"kills": kills, "finished": os.waitstatus_to_exitcode(status), "wrong": wrong}))
+kills, finished = killed_at_lines(at.fresh, lambda: work(at.root), look, parts, step=step)
+print(json.dumps({"kills": kills, "finished": finished, "wrong": wrong}))
 """
 
 
@@ -131,9 +105,9 @@ class Ready:
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A directory in memory where there is such a place: what a SIGKILL leaves does not depend on the disk."""
-    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as name:
-        yield Path(name).resolve()
+    """A directory for what is killed."""
+    with memory_directory() as path:
+        yield path
 
 
 @pytest.mark.alone

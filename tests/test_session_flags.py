@@ -17,13 +17,14 @@ import pybase64
 import pytest
 from PIL import Image
 
+from archived import elements
 from command_line import Cli, Done, cli_in
 from ocblob.digest import digest_of
 from ocblob.sessions import unarchive_plan
 from processes import NOBODY, Neighbour
 from samples import cell, object_path, opened, payload, query, refs
 from talks import Talk, make_talks, sessions
-from test_traps import archived, archives, elements
+from test_traps import archived, archives
 
 COMMANDS = ("retain", "archive", "unarchive", "maintain")
 SIZE = 300_000

@@ -2,7 +2,6 @@ import os
 import random
 import re
 import stat
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from disks import remount, small_disk
 from ocblob import BlobStore
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Edit, EditResult, Outcome
@@ -1007,16 +1007,9 @@ def test_nothing_moves_twice(path: Path, store: BlobStore) -> None:
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a file system with room for three megabytes; skips where none can be mounted."""
-    at = tmp_path / "small"
-    at.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", at], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    try:
+    """A directory on a file system with room for three megabytes."""
+    with small_disk(tmp_path / "small", 3 * 1024 * 1024) as at:
         yield at
-    finally:
-        subprocess.run(["umount", "-l", at], check=True)
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
@@ -1044,7 +1037,7 @@ def test_a_restore_without_room_loses_nothing(
     assert len(sizes) == refused
     assert "ok" == integrity(path)
     assert [] == unresolved(path, Path(store.url))
-    subprocess.run(["mount", "-o", "remount,size=30m", full_disk], check=True)
+    remount(full_disk, "size=30m")
     put_back(path, store)
     assert before == dump(path)
 

@@ -1,14 +1,12 @@
 """The traps that other cleaners of OpenCode's database fell into: each test would fail on what they do."""
 
-import json
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import zstandard
 
+from archived import elements
 from command_line import Cli, cli_in
 from ocblob.units import format_size
 from processes import Neighbour, spawn
@@ -46,16 +44,6 @@ def path(tmp_path: Path) -> Path:
 def archives(directory: Path) -> list[Path]:
     """The archives in a directory and below."""
     return sorted(file for file in directory.rglob("*") if file.name.endswith((".json", ".json.zst")))
-
-
-def elements(archive: Path) -> list[dict[str, Any]]:
-    """What any JSON tool sees in an archive."""
-    data = archive.read_bytes()
-    if archive.suffix == ".zst":
-        data = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
-    found = json.loads(data)
-    assert isinstance(found, list)
-    return found
 
 
 def archived(directory: Path) -> list[str]:

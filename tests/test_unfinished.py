@@ -24,46 +24,26 @@ LIMIT_BYTES = 150_000
 
 
 KILLED_AT_LINES = """
-import json, os, signal, sys
+import json, sys
 from pathlib import Path
 import crash_sessions
+from kills import killed_at_lines
 from ocblob import unfinished
 from test_kill_sessions import Ready
 from test_unfinished import pieces, retain
 
-at = Ready(Path(sys.argv[1]))
+at, wrong, begun = Ready(Path(sys.argv[1])), [], []
 unfinished.WHOLE_ROWS_MAX = 2
 
-def die_at_line(number):
-    seen = 0
-    def trace(frame, event, _argument):
-        nonlocal seen
-        if not frame.f_code.co_filename.endswith(("session_pieces.py", "unfinished.py", "sessions/retain.py")):
-            return None
-        seen += event == "line"
-        if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-    sys.settrace(trace)
-    crash_sessions.retain_in_pieces(at.root)
-
-wrong, line, begun = [], 1, 0
-while True:
-    at.fresh()
-    child = os.fork()
-    if child == 0:
-        try:
-            die_at_line(line)
-        finally:
-            os._exit(0)
-    if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
-        break
-    begun += bool(pieces(at))
+def look(line):
+    begun.append(bool(pieces(at)))
     retain(at.root)
-    wrong += [f"line {line}: {session} is in pieces" for session in pieces(at)]
-    wrong += [f"line {line}: {what}" for what in at.trouble()]
-    line += 37
-print(json.dumps({"begun": begun, "wrong": wrong}))
+    wrong.extend(f"line {line}: {session} is in pieces" for session in pieces(at))
+    wrong.extend(f"line {line}: {what}" for what in at.trouble())
+
+parts = ("session_pieces.py", "unfinished.py", "sessions/retain.py")
+killed_at_lines(at.fresh, lambda: crash_sessions.retain_in_pieces(at.root), look, parts, step=37)
+print(json.dumps({"begun": sum(begun), "wrong": wrong}))
 """
 
 

@@ -3,7 +3,6 @@ import os
 import pickle
 import shutil
 import stat
-import subprocess
 import threading
 from collections import namedtuple
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Literal
 import apsw
 import pytest
 
+from disks import small_disk
 from ocblob.databases.sqlite.vacuum import Method, VacuumReport, apply_vacuum, in_use, plan_vacuum, sizes, swap
 from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError
 from processes import NOBODY, Neighbour, NeighbourError, finish, spawn
@@ -24,6 +24,7 @@ DiskUsage = namedtuple("DiskUsage", ("total", "used", "free"))  # noqa: PYI024 -
 KILLER = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
+from kills import killed_at_lines
 from ocblob.databases.sqlite import vacuum
 from samples import dump, integrity, opened
 
@@ -52,19 +53,6 @@ def start(action):
 def work():
     vacuum.apply_vacuum(vacuum.plan_vacuum(path, method=method))
 
-def die_at_line(number):
-    seen = 0
-    def trace(frame, event, _argument):
-        nonlocal seen
-        if os.path.dirname(frame.f_code.co_filename) != os.path.dirname(vacuum.__file__):
-            return None
-        seen += event == "line"
-        if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-    sys.settrace(trace)
-    work()
-
 def check(what):
     found = integrity(path)
     if found != "ok" or dump(path) != expected:
@@ -81,15 +69,9 @@ def check(what):
         wrong.append(f"{what}: left {sorted(entry.name for entry in path.parent.iterdir())}")
 
 fresh()
-expected, wrong, lines = dump(path), [], 0
-while True:
-    fresh()
-    _, status = os.waitpid(start(lambda: die_at_line(lines + 1)), 0)
-    if not os.WIFSIGNALED(status):
-        break
-    lines += 1
-    check(f"line {lines}")
-finished = os.waitstatus_to_exitcode(status)
+expected, wrong = dump(path), []
+ours = (os.path.dirname(vacuum.__file__) + os.sep,)
+lines, finished = killed_at_lines(fresh, work, lambda line: check(f"line {line}"), ours)
 fresh()
 begun = time.monotonic()
 os.waitpid(start(work), 0)
@@ -420,16 +402,9 @@ def test_no_room_is_an_error_before_anything_is_done(
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a file system of five megabytes; skips where none can be mounted."""
-    at = tmp_path / "small"
-    at.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "none", at], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    try:
+    """A directory on a file system of five megabytes."""
+    with small_disk(tmp_path / "small", 5 * 1024 * 1024) as at:
         yield at
-    finally:
-        subprocess.run(["umount", "-l", at], check=True)
 
 
 @pytest.mark.parametrize(("method", "journal"), WAYS)

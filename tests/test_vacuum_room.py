@@ -1,6 +1,5 @@
 import os
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from disks import small_disk
 from generate import make_database
 from ocblob.databases.sqlite.vacuum import VacuumReport, plan_vacuum, sizes
 from ocblob.errors import DatabaseError
@@ -42,17 +42,9 @@ def halved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, so that files without a name count too; skips where none can be mounted."""
-    at = tmp_path / "disk"
-    at.mkdir()
-    size = f"size={ROOM_BYTES}"
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", at], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    try:
+    """A file system of its own, so that files without a name count too."""
+    with small_disk(tmp_path / "disk", ROOM_BYTES) as at:
         yield at
-    finally:
-        subprocess.run(["umount", "-l", at], check=True)
 
 
 def content_bytes(path: Path) -> int:

@@ -2,7 +2,6 @@ import errno
 import os
 import re
 import stat
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from disks import remount, small_disk
 from ocblob import BlobStore, codec
 from ocblob.base64stream import NotCanonicalError
 from ocblob.check import check
@@ -479,17 +479,9 @@ def test_a_pass_after_a_failed_fsync_starts_afresh(
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a file system with room for a megabyte; skips where none can be mounted."""
-    path = tmp_path / "small"
-    path.mkdir()
-    size = f"size={FULL_DISK_BYTES}"
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", path], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    try:
+    """A directory on a file system with room for a megabyte."""
+    with small_disk(tmp_path / "small", FULL_DISK_BYTES) as path:
         yield path
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
 
 
 def test_a_full_disk_leaves_all_rows(full_disk: Path, tmp_path: Path) -> None:
@@ -503,7 +495,7 @@ def test_a_full_disk_leaves_all_rows(full_disk: Path, tmp_path: Path) -> None:
 
         assert before == bodies(path)
         assert [] == staged(store)
-        subprocess.run(["mount", "-o", "remount,size=9000000", full_disk], check=True)
+        remount(full_disk, "size=9000000")
         assert 8 == move_out(path, store).cells_swapped
         assert [] == unresolved(path, root(store))
 

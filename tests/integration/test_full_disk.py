@@ -1,7 +1,5 @@
 """A disk that is really full: a small file system of the test's own."""
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import disks
+from disks import remount
 from ocblob import BlobStore
 from ocblob.check import check
 from processes import environment
@@ -20,14 +20,8 @@ DISK_BYTES = 2_000_000
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("mounting a small disk takes root")
-    root = tmp_path / "disk"
-    root.mkdir()
-    subprocess.run([mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(root)], check=True)
-    yield root
-    subprocess.run(["umount", str(root)], check=True)
+    with disks.small_disk(tmp_path / "disk", DISK_BYTES) as root:
+        yield root
 
 
 def test_a_full_disk_gives_the_batch_up(small_disk: Path, tmp_path: Path) -> None:
@@ -49,7 +43,7 @@ def test_a_full_disk_gives_the_batch_up(small_disk: Path, tmp_path: Path) -> Non
     assert [] == unresolved(path, store)
     with BlobStore.open(store) as opened:
         assert 0 == check(opened, []).corrupt
-    subprocess.run(["mount", "-o", f"remount,size={20 * DISK_BYTES}", str(small_disk)], check=True)
+    remount(small_disk, f"size={20 * DISK_BYTES}")
     run("offload", "--no-plugin")
     assert refs(path)
     assert [] == unresolved(path, store)

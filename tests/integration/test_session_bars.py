@@ -5,15 +5,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import zstandard
 from mock_model import MockModel, ToolCall
 from opencode import OpenCode, Server, data_url, write_attachments
 from plugin import ocblob, store_of, use_plugin
 from test_v2_sessions import serving
 
+from archived import elements
 from samples import DAY_MS, columns, opened, query, refs, unresolved
 from talks import Dump, live_bytes, on_disk, orphans, rows, sessions, sound
 
@@ -81,16 +80,6 @@ def agent_session(server: Server, model: MockModel, project: Path) -> str:
 def host(scene: Scene, tmp_path: Path, model: MockModel) -> OpenCode:
     """A clone of the scene's host, for the test to change."""
     return scene.opencode.clone(tmp_path / "host", model)
-
-
-def elements(archive: Path) -> list[dict[str, Any]]:
-    """What any JSON tool sees in an archive."""
-    data = archive.read_bytes()
-    if archive.suffix == ".zst":
-        data = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
-    found = json.loads(data)
-    assert isinstance(found, list)
-    return found
 
 
 def tables(host: OpenCode) -> Dump:

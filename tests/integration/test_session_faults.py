@@ -4,7 +4,6 @@ Commands run in processes of their own, as users and timers run them.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import disks
+from disks import remount
 from processes import Neighbour, environment
 from talks import Dump, make_talks, many, rows, sessions, sound
 
@@ -68,19 +69,8 @@ def place(tmp_path: Path) -> Place:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MB."""
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("mounting a small disk takes root")
-    root = tmp_path / "disk"
-    root.mkdir()
-    subprocess.run([mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(root)], check=True)
-    yield root
-    subprocess.run(["umount", str(root)], check=True)
-
-
-def remount(disk: Path, options: str) -> None:
-    """Change a small disk."""
-    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+    with disks.small_disk(tmp_path / "disk", DISK_BYTES) as root:
+        yield root
 
 
 # A full disk
