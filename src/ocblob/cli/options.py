@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -185,6 +185,18 @@ def printable(text: str) -> str:
     """Text out of rows, as a terminal can show it: whatever was stored there."""
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return shown.encode("utf-8", "replace").decode("utf-8")
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[str]) -> None:
+    """Lines of columns on stdout, those of `numbers` set to the right."""
+    table = [head, *(tuple(map(printable, row)) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    for row in table:
+        cells = [
+            cell.rjust(width) if name in numbers else cell.ljust(width)
+            for name, cell, width in zip(head, row, widths, strict=True)
+        ]
+        click.echo("  " + "  ".join(cells).rstrip())
 
 
 def sayer(*, quiet: bool) -> Callable[[str], None]:

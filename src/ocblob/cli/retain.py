@@ -9,8 +9,8 @@ from ocblob.cli.options import (
     dry_run_option,
     print_json,
     print_problems,
+    print_table,
     print_warnings,
-    printable,
     sayer,
     standard_options,
 )
@@ -29,8 +29,7 @@ from ocblob.sessions.plan import RetainPlan, Totals
 from ocblob.units import format_size
 
 _HEAD = ("session", "title", "created", "last used", "sessions", "rows", "frees", "because of")
-_LEFT_ALIGNED = 4
-"""Columns from the left that are words; the others, but for the last, are numbers."""
+_NUMBERS = frozenset({"sessions", "rows", "frees"})
 
 
 @click.command()
@@ -93,7 +92,7 @@ def _print(place: config.Place, retention: Retention, done: RetainPass) -> None:
     click.echo(f"{'retain' if report is not None else 'would retain'}  {place.url}")
     click.echo(f"  limits    {limits_words(retention.settings)}")
     if report is None:
-        _print_table(plan)
+        _print_evictions(plan)
         click.echo(f"  would go  {_totals(plan.leaving)}")
         click.echo(f"  remains   {_totals(plan.after)}")
     else:
@@ -118,13 +117,10 @@ def _print(place: config.Place, retention: Retention, done: RetainPass) -> None:
     click.echo(f"  time      {report.elapsed_s:.2f} s, longest write transaction {longest:.0f} ms")
 
 
-def _print_table(plan: RetainPlan) -> None:
-    if not plan.evictions:
-        return
-    rows = [_HEAD]
-    rows += [
+def _print_evictions(plan: RetainPlan) -> None:
+    rows = (
         (
-            printable(each.tree.root),
+            each.tree.root,
             shortened(each.tree.title),
             day(each.tree.created_ms),
             day(each.tree.used_ms),
@@ -134,14 +130,9 @@ def _print_table(plan: RetainPlan) -> None:
             f"--{each.limit}",
         )
         for each in plan.evictions
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < _LEFT_ALIGNED or column == len(_HEAD) - 1 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        click.echo("  " + "  ".join(cells).rstrip())
+    )
+    if plan.evictions:
+        print_table(_HEAD, rows, numbers=_NUMBERS)
 
 
 def _totals(totals: Totals) -> str:

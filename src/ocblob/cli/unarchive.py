@@ -1,6 +1,5 @@
 """`ocblob unarchive`."""
 
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from ocblob.cli.options import (
     dry_run_option,
     print_json,
     print_problems,
-    printable,
+    print_table,
     sayer,
     session_option,
     standard_options,
@@ -132,14 +131,14 @@ def _list(headers: list[Header], *, as_json: bool) -> None:
         )
         for session, totals in headers
     )
-    _print_table(_LISTED, rows)
+    print_table(_LISTED, rows, numbers=_NUMBERS)
 
 
 def _print(place: config.Place, done: UnarchivePass, *, dry_run: bool) -> None:
     report = done.report
     click.echo(f"{'would unarchive' if dry_run else 'unarchive'}  {done.archive} -> {place.url}")
     if dry_run:
-        _print_table(_PLANNED, map(_planned, done.plans))
+        print_table(_PLANNED, map(_planned, done.plans), numbers=_NUMBERS)
     for fate, words in _WORDS:
         if count := report.count(fate):
             click.echo(f"  {words:<13} {count:,} session{'s' * (count != 1)}")
@@ -197,14 +196,3 @@ def _told(done: UnarchivePass) -> dict[str, Any]:
         "longest_transaction_s": report.longest_transaction_s,
         "elapsed_s": report.elapsed_s,
     }
-
-
-def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    table = [head, *(tuple(map(printable, row)) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    for row in table:
-        cells = [
-            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(head, row, widths, strict=True)
-        ]
-        click.echo("  " + "  ".join(cells).rstrip())
