@@ -34,6 +34,7 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
                 "positioned",
                 "replacing",
                 "units",
+                "urls",
             }
         ),
     ),

@@ -31,6 +31,16 @@ class SessionTable:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRange:
+    """A part of a table's rows: those whose keys come after one, up to and with another. Keys as in `Cell.key`."""
+
+    after: object = None
+    """None: from the first row on."""
+    upto: object = None
+    """None: to the last row."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Which rows a pass is about; all of them by default."""
 
@@ -41,6 +51,16 @@ class Scope:
     keep_newest: int = 0
     """Not the sessions that were active last, this many."""
     session_table: SessionTable | None = None
+    keys: KeyRange | None = None
+    """Only rows with these keys."""
+    shard: tuple[int, int] | None = None
+    """(i, n): of n equal parts of the rows only the i-th, from 1 on. Every row is in one of them, always the same."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is every row."""
+        limits = (self.sessions, self.updated_before_ms, self.keep_newest, self.keys, self.shard)
+        return not any(limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocblob import config
-from ocblob.backends import shown_url
+from ocblob.urls import shown_url
 from ocblob.cells import Column, Scope, SessionTree
 from ocblob.databases.base import Database
 from ocblob.databases.sqlite import SQLiteDatabase

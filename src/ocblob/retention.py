@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ocblob import config
 from ocblob.archiving import check_room
-from ocblob.backends import shown_url
+from ocblob.urls import shown_url
 from ocblob.cells import SessionTree
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, sizes

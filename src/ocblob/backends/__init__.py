@@ -1,6 +1,5 @@
 """Places for bytes. A backend knows keys and bytes; what they mean is the store's business."""
 
-import re
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -10,17 +9,14 @@ from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
-
-_TELLTALE = "secret|token|passw|credential|signature|access_?key|account_?key|api_?key|sas"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-"""Two letters at least: `C:\\store` is a path."""
+from ocblob.urls import SCHEME
 
 
 def local_path(url: str) -> Path | None:
     """The directory that a path or a `file://` URL names; None for any other URL."""
     if not url:
         raise UsageError("the store's path or URL is empty")
-    if not _SCHEME.match(url):
+    if not SCHEME.match(url):
         return expanded(url)
     if not url.lower().startswith("file://"):
         return None  # not looked at any further here: an error would repeat a password in it
@@ -70,25 +66,3 @@ def _fsspec(url: str, options: Mapping[str, str] | None, _: MutableMapping[str, 
 _Connect: TypeAlias = Callable[[str, Mapping[str, str] | None, MutableMapping[str, str] | None], Backend]
 _SCHEMES: Final[dict[str, _Connect]] = {"s3": _s3}
 """Backends of our own, besides paths; fsspec knows the rest."""
-
-
-def refuse_secrets(url: str) -> None:
-    """Raise `UsageError`, which does not repeat it, for a URL with a secret in it: it would be kept and shown."""
-    if shown_url(url) != url:
-        raise UsageError(
-            f"{shown_url(url)}: a URL must not hold a password or a key",
-            hint="put it where the driver looks for it: its environment or its configuration",
-        )
-
-
-def is_secret(name: str) -> bool:
-    """Whether an option of this name looks like a secret."""
-    return re.search(_TELLTALE, name, re.IGNORECASE) is not None
-
-
-def shown_url(url: str) -> str:
-    """A URL for messages: without a password, and without the values of options that look like secrets."""
-    if not _SCHEME.match(url):
-        return url
-    hidden = re.sub(r"(://[^/@:?#]*):[^@/]*@", r"\1@", url)
-    return re.sub(rf"([?&][^=&#]*(?:{_TELLTALE})[^=&#]*)=[^&#]*", r"\1=...", hidden, flags=re.IGNORECASE)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from ocblob import config
-from ocblob.backends import shown_url
+from ocblob.urls import shown_url
 from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import byte_bar, print_json, print_problems, sayer, standard_options
 from ocblob.errors import UsageError

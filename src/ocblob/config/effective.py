@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ocblob.backends import is_secret, shown_url
+from ocblob.urls import is_secret, shown_url
 from ocblob.config.directories import archive_directory
 from ocblob.config.file import ConfigFile, read_file
 from ocblob.config.keys import KEYS, as_written

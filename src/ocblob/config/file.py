@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocblob.backends import is_secret
+from ocblob.urls import is_secret
 from ocblob.config.directories import config_path
 from ocblob.config.keys import FILE_KEYS, SESSION_KEYS
 from ocblob.config.variables import CONFIG_VARIABLE

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any, Final, Literal, get_args
 
-from ocblob.backends import shown_url
+from ocblob.urls import shown_url
 from ocblob.errors import UsageError
 from ocblob.sessions.limits import AGE_MAX_S, DAY_S, KEEP_ACTIVE_S, SIZE_MAX_BYTES, By, RetainLimits
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocblob.backends import shown_url
+from ocblob.urls import shown_url
 from ocblob.config.host import host_databases
 from ocblob.config.variables import DATABASE_VARIABLE
 from ocblob.errors import UsageError

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ocblob.backends import is_secret, local_path, refuse_secrets
+from ocblob.backends import local_path
+from ocblob.urls import is_secret, refuse_secrets
 from ocblob.config.directories import data_directory, state_directory
 from ocblob.config.file import ConfigFile, config_file
 from ocblob.config.places import Place, not_empty

@@ -54,6 +54,10 @@ class CellReader(Protocol):
     def size(self) -> int:
         """Bytes, now."""
 
+    @property
+    def version(self) -> object:
+        """What tells this content of the row from every other; None where the stamp of a database tells it."""
+
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes from `start` to `end`, in pieces of up to `READ_BYTES`. Raises `CellError`."""
 
@@ -79,6 +83,8 @@ class Edit:
     """The new content. What it raises undoes this edit alone."""
     unchanged: Callable[[CellReader], bool]
     """Asked inside the transaction, and only if somebody wrote since the stamp."""
+    version: object = None
+    """The `CellReader.version` that the new content was made from."""
 
 
 class Outcome(Enum):

@@ -59,6 +59,33 @@ class TableShape:
     """Columns that must have a value and have no default."""
 
 
+Affinity = Literal["text", "integer", "real", "numeric", "blob"]
+"""What a column would rather hold, as SQLite names it; in a cell there may be anything all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDefinition:
+    """A column as it can be made again elsewhere."""
+
+    name: str
+    affinity: Affinity
+    key: int = 0
+    """Its place in the primary key, from 1 on; 0 if it is not in it."""
+    indexed: bool = False
+    """Whether it is looked up by: it is in an index, or refers to another table."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableDefinition:
+    """A table as it can be made again in another database."""
+
+    table: str
+    columns: tuple[ColumnDefinition, ...]
+    """In the order of `TableShape.columns`."""
+    sql: tuple[str, ...] = ()
+    """SQLite's own statements that made the table and its indexes; empty if nobody knows them any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
     """What is known of one session without reading its content."""
@@ -82,6 +109,9 @@ class Snapshot(Protocol):
 
     def shape(self, table: str) -> TableShape:
         """Raises `DatabaseUnsupportedError` if there is no such table."""
+
+    def definition(self, table: str) -> TableDefinition:
+        """How to make such a table elsewhere. Raises `DatabaseUnsupportedError` if there is none."""
 
     def rows(self, table: OwnedTable, session: str) -> Iterator[Row]:
         """A session's rows in the order they lie in. Contents of a row are read before the next row is asked for."""

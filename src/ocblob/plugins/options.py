@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ocblob import config
-from ocblob.backends import local_path, refuse_secrets, shown_url
+from ocblob.backends import local_path
+from ocblob.urls import refuse_secrets, shown_url
 from ocblob.config.keys import key_of, meant
 from ocblob.errors import BackendError, StoreError, UsageError
 from ocblob.hosts.opencode.installation import installed

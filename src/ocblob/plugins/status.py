@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ocblob import config
-from ocblob.backends import is_secret, shown_url
+from ocblob.urls import is_secret, shown_url
 from ocblob.errors import BackendError, BlobError, DatabaseError, StoreError, UsageError
 from ocblob.hosts.opencode import Site
 from ocblob.hosts.opencode.installation import Installed, installed

@@ -6,7 +6,8 @@ from hashlib import sha256
 from typing import Final
 
 from ocblob import config
-from ocblob.backends import local_path, refuse_secrets
+from ocblob.backends import local_path
+from ocblob.urls import refuse_secrets
 from ocblob.config.said import LIMIT_VARIABLES
 from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE
 from ocblob.scheduling.base import NAME, Job

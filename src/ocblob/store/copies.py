@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from ocblob.backends import local_path, refuse_secrets
+from ocblob.backends import local_path
+from ocblob.urls import refuse_secrets
 from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
 from ocblob.digest import digest_of

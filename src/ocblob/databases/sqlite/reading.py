@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import apsw
 
@@ -69,6 +70,8 @@ class SQLiteCells:
 
 class SQLiteCellReader:
     """See `CellReader`."""
+
+    version: Final = None
 
     def __init__(self, path: Path, cell: Cell, blob: apsw.Blob) -> None:
         self._path = path

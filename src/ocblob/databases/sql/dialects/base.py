@@ -1,0 +1,122 @@
+"""The seam between the SQL databases and one kind of server. Everything that they do not share is behind it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal, Protocol
+
+import sqlalchemy as sa
+
+from ocblob.databases.session_rows import Affinity
+
+
+class Trouble(Enum):
+    """What a driver's error comes to."""
+
+    LOST = "lost"
+    """The connection is gone; another one may do it."""
+    AGAIN = "again"
+    """A deadlock, or two transactions that could not both be: it was undone, and may be done again."""
+    LOCKED = "locked"
+    """Somebody holds a lock for longer than we wait."""
+    FULL = "full"
+    """The disk has no room."""
+    DENIED = "denied"
+    """This user may not."""
+    TOO_LARGE = "too large"
+    """The server takes no value, or no packet, of this size."""
+    DANGLING = "dangling"
+    """A row refers to one that is not there."""
+    ROW = "row"
+    """One row's own trouble: a constraint, a value that the column does not hold."""
+    OTHER = "other"
+
+
+class SqlDialect(Protocol):
+    """One kind of server. Holds nothing: it may be asked about any connection."""
+
+    extra: str
+    """The optional dependency that brings its driver: `pip install 'ocblob[extra]'`."""
+    snapshot_isolation: Literal["REPEATABLE READ", "SERIALIZABLE"]
+    """What shows one state of the database to a transaction that reads."""
+    large_bytes: int
+    """A value of more than this is neither sent nor fetched in one piece."""
+
+    def engine_options(self) -> Mapping[str, Any]:
+        """Keyword arguments of `create_engine`."""
+
+    def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
+        """Statements for each new connection."""
+
+    def check(self, connection: sa.Connection) -> list[str]:
+        """Raise `DatabaseUnsupportedError` for a server or an encoding that cannot do; what to warn of."""
+
+    def trouble(self, error: sa.exc.DBAPIError) -> Trouble:
+        """What an error comes to."""
+
+    def check_text(self, column: sa.Column[Any]) -> str:
+        """Why text of this column cannot be kept byte for byte; empty if it can."""
+
+    def octets(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        """Bytes of a text in UTF-8, or of a blob, without reading it where the server can."""
+
+    def content(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:
+        """A text or a blob as the driver's `bytes`; `decoded` makes UTF-8 of those of a text."""
+
+    def decoded(self, raw: bytes, *, text: bool) -> bytes:
+        """What `content` gave, of a text in UTF-8."""
+
+    def encoded(self, data: bytes, *, text: bool) -> str | bytes:
+        """The value to bind for these bytes. Raises `ValueError` if a text of the server's cannot hold them."""
+
+    def stream(
+        self, connection: sa.Connection, column: sa.Column[Any], where: sa.ColumnElement[bool], *, text: bool
+    ) -> Iterator[bytes]:
+        """The content of one large cell in pieces, read once on the server. Memory: a piece or two of ours."""
+
+    def put_large(
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        where: sa.ColumnElement[bool],
+        chunks: Iterator[bytes],
+        *,
+        text: bool,
+    ) -> int:
+        """Give the one cell for which `where` holds a large content, sent in pieces; how many rows were changed.
+
+        Inside the transaction of the connection. What `chunks` raises comes through, with the cell as it was.
+        """
+
+    def version(self, table: sa.Table) -> sa.ColumnElement[Any] | None:
+        """What changes with every write of a row; None if the server keeps no such thing."""
+
+    def unchanged(self, column: sa.Column[Any], version: object, *, text: bool) -> sa.ColumnElement[bool]:
+        """Whether the row is still of this version: of `version()`, or else the `content_version` of what was read."""
+
+    def content_version(self, data: "ContentHash", *, text: bool) -> object:
+        """The version of a content that was read, where `version()` is None."""
+
+    def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """Whether a row's key comes after these values."""
+
+    def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
+        """Whether one of these is in a text or blob of any type, as the server sees its bytes. May say yes too often."""
+
+    def type_of(self, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
+        """The type of a mirrored column; a key can be looked up by. Text is kept exactly, and compared by its bytes."""
+
+    def made(self, connection: sa.Connection, table: sa.Table) -> Sequence[str]:
+        """Statements for a mirrored table that was just made, as for how it keeps its texts."""
+
+    def sizes(self, connection: sa.Connection) -> Mapping[str, tuple[int, int]]:
+        """Bytes on disk of every table, and how many of these hold nothing any more, as far as the server knows."""
+
+    def reclaim(self, table: sa.Table, *, blocking: bool) -> Sequence[str]:
+        """Statements, outside of a transaction, that give space back; `blocking` ones keep everybody else out."""
+
+
+class ContentHash(Protocol):
+    """A hash of a content, fed while it was read."""
+
+    def hexdigest(self) -> str:
+        """Lower-case hex digits."""

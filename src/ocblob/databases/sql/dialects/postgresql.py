@@ -1,0 +1,241 @@
+"""PostgreSQL, through psycopg: row versions by `xmin`, large values through a temporary table of pieces."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from ocblob.databases.session_rows import Affinity
+from ocblob.databases.sql.dialects.base import ContentHash, Trouble
+from ocblob.errors import DatabaseUnsupportedError
+
+if TYPE_CHECKING:
+    import psycopg
+
+PIECE_BYTES: Final = 1024 * 1024
+CONNECT_TIMEOUT_S: Final = 10
+_VERSION_MIN: Final = 120_000
+"""PostgreSQL 12, as `server_version_num` says it."""
+_TROUBLES: Final = {
+    "40001": Trouble.AGAIN,
+    "40P01": Trouble.AGAIN,
+    "55P03": Trouble.LOCKED,
+    "42501": Trouble.DENIED,
+    "25006": Trouble.DENIED,
+    "23503": Trouble.DANGLING,
+    "53100": Trouble.FULL,
+    "53200": Trouble.TOO_LARGE,
+    "54000": Trouble.TOO_LARGE,
+}
+_CLASSES: Final = {"08": Trouble.LOST, "57": Trouble.LOST, "22": Trouble.ROW, "23": Trouble.ROW, "44": Trouble.ROW}
+"""By the first two characters of an SQLSTATE. 57: the server is shut down, or starts."""
+
+
+class PostgreSqlDialect:
+    """See `SqlDialect`."""
+
+    extra: Final = "postgres"
+    snapshot_isolation: Final[Literal["REPEATABLE READ"]] = "REPEATABLE READ"
+    large_bytes: Final = 8 * 1024 * 1024
+
+    def engine_options(self) -> Mapping[str, Any]:
+        """Values come in binary: a `bytea` as text has twice the bytes."""
+        import psycopg  # noqa: PLC0415 - loaded when it is used
+
+        class BinaryCursor(psycopg.Cursor[Any]):
+            def __init__(self, connection: "psycopg.Connection[Any]", **more: Any) -> None:
+                super().__init__(connection, **more)
+                self.format = psycopg.pq.Format.BINARY
+
+        arguments = {
+            "cursor_factory": BinaryCursor,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": "ocblob",
+        }
+        return {"connect_args": arguments}
+
+    def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
+        """See `SqlDialect`. A commit that was answered must not be lost; a stricter setting stays."""
+        durable = connection.exec_driver_sql("SELECT current_setting('synchronous_commit')").scalar_one()
+        settings = [f"SET lock_timeout = {round(lock_wait_s * 1000)}", "SET statement_timeout = 0"]
+        return [*settings, "SET synchronous_commit = on"] if durable == "off" else settings
+
+    def check(self, connection: sa.Connection) -> list[str]:
+        """See `SqlDialect`."""
+        version, encoding, fsync, recovery = connection.exec_driver_sql(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),"
+            " current_setting('fsync'), pg_is_in_recovery()"
+        ).one()
+        if version < _VERSION_MIN:
+            raise DatabaseUnsupportedError(f"PostgreSQL {version // 10_000} is too old: 12 at least")
+        if encoding != "UTF8":
+            raise DatabaseUnsupportedError(
+                f"the database has the encoding {encoding}: text would not stay what it is, byte for byte",
+                hint="CREATE DATABASE ... ENCODING 'UTF8'",
+            )
+        warnings = ["the server runs with fsync=off: a power cut can lose what was committed"] if fsync == "off" else []
+        return [*warnings, "the server is a standby: it can only be read"] if recovery else warnings
+
+    def trouble(self, error: sa.exc.DBAPIError) -> Trouble:
+        """See `SqlDialect`."""
+        state = getattr(error.orig, "sqlstate", None)
+        if state is None:
+            return Trouble.LOST if isinstance(error, sa.exc.OperationalError) else Trouble.OTHER
+        if state == "57014":  # a statement was cancelled, by hand
+            return Trouble.OTHER
+        return _TROUBLES.get(state) or _CLASSES.get(state[:2], Trouble.OTHER)
+
+    def check_text(self, column: sa.Column[Any]) -> str:
+        """See `SqlDialect`."""
+        if isinstance(column.type, sa.types.CHAR | postgresql.CIDR):
+            return "it pads its text with blanks"
+        return ""
+
+    def octets(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        """See `SqlDialect`: it is in the row, or in the pointer to where the value is."""
+        return sa.func.octet_length(column, type_=sa.BigInteger)
+
+    def content(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:
+        """See `SqlDialect`."""
+        if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - no public base
+            return column
+        return sa.func.convert_to(column, "UTF8", type_=sa.LargeBinary)
+
+    def decoded(self, raw: bytes, *, text: bool) -> bytes:
+        """See `SqlDialect`."""
+        del text
+        return bytes(raw)
+
+    def encoded(self, data: bytes, *, text: bool) -> str | bytes:
+        """See `SqlDialect`: no text of PostgreSQL's holds a zero byte."""
+        if not text:
+            return data
+        if b"\0" in data:
+            raise ValueError("a text of PostgreSQL's holds no zero byte")
+        return data.decode("utf-8")
+
+    def stream(
+        self, connection: sa.Connection, column: sa.Column[Any], where: sa.ColumnElement[bool], *, text: bool
+    ) -> Iterator[bytes]:
+        """See `SqlDialect`.
+
+        One statement, so that the server puts the value together once: `substring` of a text in UTF-8 begins at the
+        text's beginning each time.
+        """
+        del text
+        cell = sa.select(self.content(column).label("content")).where(where).offset(0).subquery("cell")
+        start = sa.func.generate_series(1, sa.func.octet_length(cell.c.content), PIECE_BYTES).table_valued("at")
+        pieces = sa.select(sa.func.substr(cell.c.content, start.c.at, PIECE_BYTES)).select_from(
+            cell.join(start.lateral(), sa.true())
+        )
+        streamed = connection.execution_options(stream_results=True, max_row_buffer=1, yield_per=1)
+        with streamed.execute(pieces) as found:
+            for (piece,) in found:
+                yield bytes(piece)
+
+    def put_large(
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        where: sa.ColumnElement[bool],
+        chunks: Iterator[bytes],
+        *,
+        text: bool,
+    ) -> int:
+        """See `SqlDialect`: the pieces wait in a temporary table and are joined by the server."""
+        connection.exec_driver_sql(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS ocblob_piece (n integer, piece bytea) ON COMMIT DELETE ROWS"
+        )
+        connection.exec_driver_sql("DELETE FROM ocblob_piece")
+        pieces = sa.table("ocblob_piece", sa.column("n", sa.Integer), sa.column("piece", sa.LargeBinary))
+        for number, chunk in enumerate(chunks):
+            connection.execute(sa.insert(pieces), {"n": number, "piece": chunk})
+        joined: sa.ColumnElement[Any] = sa.func.coalesce(
+            sa.func.string_agg(pieces.c.piece, postgresql.aggregate_order_by(sa.literal(b""), pieces.c.n)), b""
+        )
+        value = sa.func.convert_from(joined, "UTF8") if text else joined
+        changed = connection.execute(
+            sa.update(column.table).where(where).values({column: sa.select(value).scalar_subquery()})
+        ).rowcount
+        connection.exec_driver_sql("DELETE FROM ocblob_piece")
+        return changed
+
+    def version(self, table: sa.Table) -> sa.ColumnElement[Any] | None:
+        """The transaction that wrote the row as it is now: no later one has its number."""
+        del table
+        return sa.cast(sa.cast(sa.literal_column("xmin"), sa.Text), sa.BigInteger)
+
+    def unchanged(self, column: sa.Column[Any], version: object, *, text: bool) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`."""
+        del text
+        found = self.version(_table_of(column))
+        assert found is not None  # noqa: S101 - it is never None here
+        return found == version
+
+    def content_version(self, data: ContentHash, *, text: bool) -> object:
+        """See `SqlDialect`: nobody asks."""
+        raise NotImplementedError
+
+    def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`."""
+        if len(key) == 1:
+            return key[0] > values[0]
+        return sa.tuple_(*key) > sa.tuple_(*values, types=[column.type for column in key])
+
+    def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`: what is neither text nor bytes is looked at as it is written out."""
+        if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - no public base
+            return sa.or_(*(sa.func.position(sa.literal(needle).op("IN")(column)) > 0 for needle in needles))
+        written = column if isinstance(column.type, sa.types.String) else sa.cast(column, sa.Text)
+        return sa.or_(*(sa.func.strpos(written, needle.decode("latin-1")) > 0 for needle in needles if _plain(needle)))
+
+    def type_of(self, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
+        """See `SqlDialect`."""
+        del key
+        text = sa.Text(collation="C")
+        return {
+            "text": text,
+            "integer": sa.BigInteger(),
+            "numeric": sa.BigInteger(),
+            "real": sa.Double(),
+            "blob": sa.LargeBinary(),
+        }[affinity]
+
+    def made(self, connection: sa.Connection, table: sa.Table) -> Sequence[str]:
+        """A value that is not compressed can be read in parts; payloads are gone from it, and refs are short."""
+        quote = connection.dialect.identifier_preparer
+        texts = [column for column in table.columns if isinstance(column.type, sa.Text)]
+        name = quote.format_table(table)
+        return [f"ALTER TABLE {name} ALTER COLUMN {quote.format_column(text)} SET STORAGE EXTERNAL" for text in texts]
+
+    def sizes(self, connection: sa.Connection) -> Mapping[str, tuple[int, int]]:
+        """Of the schema that comes first. What is free is estimated: by dead rows, which no vacuum has seen yet."""
+        rows = connection.exec_driver_sql(
+            "SELECT c.relname, pg_total_relation_size(c.oid),"
+            " (pg_total_relation_size(c.oid)"
+            " * (coalesce(s.n_dead_tup, 0) + coalesce(t.n_dead_tup, 0))::float8"
+            " / greatest(coalesce(s.n_dead_tup, 0) + coalesce(s.n_live_tup, 0)"
+            " + coalesce(t.n_dead_tup, 0) + coalesce(t.n_live_tup, 0), 1))::bigint"
+            " FROM pg_class c"
+            " LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid"
+            " LEFT JOIN pg_stat_all_tables t ON t.relid = c.reltoastrelid"
+            " WHERE c.relkind IN ('r', 'm') AND c.relnamespace = current_schema()::regnamespace"
+        )
+        return {str(name): (int(size), int(free)) for name, size, free in rows}
+
+    def reclaim(self, table: sa.Table, *, blocking: bool) -> Sequence[str]:
+        """See `SqlDialect`. A plain vacuum makes room for rows to come, and cuts off what is free at the end."""
+        name = postgresql.dialect().identifier_preparer.format_table(table)
+        return [f"VACUUM {'(FULL, ANALYZE)' if blocking else '(ANALYZE)'} {name}"]
+
+
+def _table_of(column: sa.Column[Any]) -> sa.Table:
+    table = column.table
+    assert isinstance(table, sa.Table)  # noqa: S101 - it was reflected
+    return table
+
+
+def _plain(needle: bytes) -> bool:
+    """Whether a text may hold these bytes."""
+    return b"\0" not in needle

@@ -1,0 +1,32 @@
+"""URLs as they may be shown and kept: without a password, a key or a token."""
+
+import re
+from typing import Final
+
+from ocblob.errors import UsageError
+
+_TELLTALE: Final = "secret|token|passw|credential|signature|access_?key|account_?key|api_?key|sas"
+SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""Two letters at least: `C:\\store` is a path."""
+
+
+def refuse_secrets(url: str) -> None:
+    """Raise `UsageError`, which does not repeat it, for a URL with a secret in it: it would be kept and shown."""
+    if shown_url(url) != url:
+        raise UsageError(
+            f"{shown_url(url)}: a URL must not hold a password or a key",
+            hint="put it where the driver looks for it: its environment or its configuration",
+        )
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option of this name looks like a secret."""
+    return re.search(_TELLTALE, name, re.IGNORECASE) is not None
+
+
+def shown_url(url: str) -> str:
+    """A URL for messages: without a password, and without the values of options that look like secrets."""
+    if not SCHEME.match(url):
+        return url
+    hidden = re.sub(r"(://[^/@:?#]*):[^@/]*@", r"\1@", url)
+    return re.sub(rf"([?&][^=&#]*(?:{_TELLTALE})[^=&#]*)=[^&#]*", r"\1=...", hidden, flags=re.IGNORECASE)
