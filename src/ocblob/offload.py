@@ -13,6 +13,7 @@ from typing import Final
 from ocblob.batches import CellBatches, Committed, PlannedCell
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Cell, CellReader, Cells, Database
+from ocblob.databases.shards import listed
 from ocblob.errors import CellError
 from ocblob.pass_report import PassReport
 from ocblob.placeholders.preview import previews_for
@@ -160,7 +161,7 @@ class _Planner:
     ) -> Iterator[PlannedCell]:
         """The cells of which something moves."""
         for column in columns:
-            for cell in self._database.candidates(column, larger_than=larger_than, scope=scope):
+            for cell in listed(self._database, column, larger_than=larger_than, scope=scope):
                 if plan := self.plan(cells, cell):
                     yield PlannedCell(cell, plan)
                 self._progress(cell.size)

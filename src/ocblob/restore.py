@@ -21,6 +21,7 @@ from ocblob.databases.base import (
     Edit,
     Outcome,
 )
+from ocblob.databases.shards import listed
 from ocblob.errors import CellError, DatabaseError
 from ocblob.marks import REF_CELL_BYTES_MIN
 from ocblob.pass_report import PassReport
@@ -103,7 +104,7 @@ def restore(  # noqa: PLR0913
     restorer = _Restorer(database, store, report, announce, dry_run=dry_run)
     with database.cells() as cells:
         for column in columns:
-            for cell in database.candidates(column, larger_than=REF_CELL_BYTES_MIN, scope=scope):
+            for cell in listed(database, column, larger_than=REF_CELL_BYTES_MIN, scope=scope):
                 try:
                     plan = planner.plan(cells.open(cell), cell)
                 except CellError as error:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from ocblob.cells import Column, Scope, SessionTable, SessionTree
+from ocblob.cells import Column, KeyRange, Scope, SessionTable, SessionTree
+from ocblob.databases.addresses import file_address
 from ocblob.databases.base import Cell, Edit, EditResult
 from ocblob.databases.session_rows import DeleteResult, Row, SessionFacts, Snapshot
 from ocblob.databases.sqlite.connection import Reading, check_encoding, check_file, connect, quote
@@ -34,6 +35,7 @@ class SQLiteDatabase:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path.resolve()
+        self.address = file_address(self.path)
         self.warnings = check_file(self.path, read_only=read_only)
         self._reading = Reading(self.path)
         check_encoding(self._reading)
@@ -87,6 +89,9 @@ class SQLiteDatabase:
         rowid, length = self._schema.rowid(column.table), f"octet_length({quote(column.column)})"
         sql = f"SELECT {rowid}, {length} {rows} AND {rowid}>=:start ORDER BY {rowid} LIMIT {PAGE_ROWS}"
         start = _ROWID_MIN
+        if (keys := scope.keys) is not None and keys.after is not None:
+            # The page's own bound: SQLite finds the first row by one of them only.
+            start = _rowid(keys.after) + 1
         while start <= _ROWID_MAX:
             page = self._reading.rows(sql, {**bindings, "start": start, "larger": larger_than})
             for key, size in page:
@@ -263,7 +268,23 @@ class SQLiteDatabase:
             else:
                 raise DatabaseUnsupportedError(f"rows of {column.table} in {self.path} have no time that is known")
             bindings["before"] = scope.updated_before_ms
+        return self._in_range(where, bindings, column, scope.keys)
+
+    def _in_range(
+        self, where: str, bindings: dict[str, object], column: Column, keys: KeyRange | None
+    ) -> tuple[str, dict[str, object]]:
+        rowid = self._schema.rowid(column.table)
+        if keys is not None and keys.after is not None:
+            where, bindings = f"{where} AND {rowid}>:after", {**bindings, "after": _rowid(keys.after)}
+        if keys is not None and keys.upto is not None:
+            where, bindings = f"{where} AND {rowid}<=:upto", {**bindings, "upto": _rowid(keys.upto)}
         return where, bindings
 
     def _rows(self, sql: str, *bindings: object) -> list[tuple[object, ...]]:
         return self._reading.rows(sql, bindings)
+
+
+def _rowid(key: object) -> int:
+    if isinstance(key, int):
+        return key
+    raise DatabaseUnsupportedError(f"{key!r} is no rowid")
