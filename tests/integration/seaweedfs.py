@@ -4,17 +4,16 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import boto3
 import botocore.config
 import botocore.exceptions
+from ports import free_ports
 
 ACCESS_KEY = "ocblob-test"
 READER_ACCESS_KEY = "ocblob-reader"
@@ -50,7 +49,7 @@ class SeaweedFS:
     def __init__(self, root: Path, binary: Path) -> None:
         self._root = root
         self._binary = binary
-        self._ports = free_ports(4)
+        self._ports = free_ports(4, twin=GRPC_OFFSET)
         self._process: subprocess.Popen[bytes] | None = None
         (root / "data").mkdir(parents=True)
         (root / "s3.json").write_text(json.dumps(CONFIG), encoding="utf-8")
@@ -152,26 +151,3 @@ def find_weed() -> Path | None:
     named = os.environ.get("OCBLOB_TEST_WEED")
     path = Path(named) if named else Path(sysconfig.get_path("scripts")) / "weed"
     return path if path.is_file() else None
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, low enough that their gRPC twins exist, and those free too."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
-        for port in _candidates():
-            with contextlib.suppress(OSError):
-                for number in (port, port + GRPC_OFFSET):
-                    listener = held.enter_context(socket.socket())
-                    listener.bind(("127.0.0.1", number))
-                found.append(port)
-            if len(found) == count:
-                return found
-    raise AssertionError("no free ports")
-
-
-def _candidates() -> Iterator[int]:
-    """Below the range that outgoing connections take, from a place that differs between processes."""
-    first, last = 12_000, 21_000
-    start = os.getpid() * 37 % (last - first)
-    for number in range(0, last - first, 7):
-        yield first + (start + number) % (last - first)
