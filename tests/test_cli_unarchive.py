@@ -158,7 +158,7 @@ def test_one_that_differs_is_incomplete(cli: Cli, path: Path, file: Path) -> Non
     replaced = cli.run("unarchive", file, "--db", path, "--session", "ses_0", "--replace")
 
     assert (3, 1, 0) == (several.code, alone.code, replaced.code)
-    assert "session ses_0 is there and differs from the archived row" in several.err
+    assert "session ses_0 is there and differs from the row of the archive" in several.err
     assert before == rows(path)
 
 

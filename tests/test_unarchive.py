@@ -24,7 +24,7 @@ from processes import Neighbour, finish, spawn
 from samples import make_opencode, opencode_profile, opened, payload, query
 from talks import Talk, make_talks, many, rows, sessions, sound
 
-REPLACE = "--replace puts the archived session in its place"
+REPLACE = "--replace puts the one of the archive in its place"
 TALKS = (*many(2), Talk("ses_kid", 5, parent="ses_1"), Talk("ses_v2", 3, v2=True), Talk("ses_share", 2, shared=True))
 
 
@@ -133,7 +133,7 @@ def test_rows_that_do_not_read_back_are_told(path: Path, file: Path) -> None:
     report = unarchive(path, file)
 
     assert (1, Fate.REFUSED) == (report.failed, report.fates["ses_kid"])
-    assert "ses_kid: it does not read back as it was archived" in report.problems[0]
+    assert "ses_kid: it does not read back as the archive has it" in report.problems[0]
 
 
 def test_all_sessions_come_back_with_their_places(path: Path, file: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_session_that_differs_is_refused(path: Path, file: Path) -> None:
 
     report = unarchive(path, file)
 
-    assert [f"ses_0: part prt_ses_0_2 is there and differs from the archived row; {REPLACE}"] == report.problems
+    assert [f"ses_0: part prt_ses_0_2 is there and differs from the row of the archive; {REPLACE}"] == report.problems
     assert before == rows(path)["part"]
     assert "ses_v2" in sessions(path)
     assert (1, False) == (report.failed, report.complete)

@@ -22,6 +22,8 @@ Needed = Callable[[Row], None]
 class Finding:
     """What a comparison found."""
 
+    noun: str = "archive"
+    """What messages call the place that the rows come from."""
     missing: bytearray = field(default_factory=bytearray)
     """One byte for each archived row of the owned tables, in the archive's order: 1 if it has to go in."""
     equal: int = 0
@@ -63,8 +65,9 @@ class Comparison:
         fits: Fits,
         whole: bool,
         needed: Needed = lambda _: None,
+        noun: str = "archive",
     ) -> None:
-        self.finding = Finding()
+        self.finding = Finding(noun)
         self._snapshot = snapshot
         self._owned = {owned.table: owned for owned in tree.owned}
         self._context = context_tables(tree)
@@ -84,7 +87,7 @@ class Comparison:
             return
         if lies is None:
             self.finding.missing.append(True)
-            self._oppose(f"there is no table {table.table} any more, and the archive has rows of it")
+            self._oppose(f"there is no table {table.table} any more, and the {self.finding.noun} has rows of it")
             return
         if not self._is_of_session(table, row):
             # Who forged an archive might write into other sessions by it.
@@ -104,7 +107,8 @@ class Comparison:
         for table, left in self._here.items():
             # A differing row is one that is there all the same; it is told by its own name.
             if left > 0 and not self.finding.differing:
-                self.finding.extra = f"table {table} has {left:,} row{'s' * (left > 1)} that the archive does not have"
+                rows = f"{left:,} row{'s' * (left > 1)}"
+                self.finding.extra = f"table {table} has {rows} that the {self.finding.noun} does not have"
                 break
         return self.finding
 
@@ -130,7 +134,7 @@ class Comparison:
         return there, there
 
     def _miss(self, lies: Fit, row: Row) -> None:
-        self._oppose(lies.obstacle(row))
+        self._oppose(lies.obstacle(row, self.finding.noun))
         for value in row.values:
             if isinstance(value, Content):
                 self.finding.size += value.size

@@ -56,14 +56,14 @@ class Fit:
         """16 bytes that tell the key of an archived row from others."""
         return row_digest(Row(None, self.key_of(row)))
 
-    def obstacle(self, row: Row) -> str:
-        """Why an archived row cannot go in as it was; empty if it can."""
+    def obstacle(self, row: Row, noun: str) -> str:
+        """Why an archived row, out of what is called so, cannot go in as it was; empty if it can."""
         kept = set(self.places)
         for place, column in enumerate(self.archived):
             if place not in kept and row.values[place] is not None:
                 return f"table {self.table} has no column {column} any more, and {self.name(row)} has a value there"
         if self.unmet:
-            return f"table {self.table} needs a value for {', '.join(self.unmet)}, which the archive does not know"
+            return f"table {self.table} needs a value for {', '.join(self.unmet)}, which the {noun} does not know"
         return ""
 
     def name(self, row: Row) -> str:

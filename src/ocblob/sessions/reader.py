@@ -68,6 +68,11 @@ class Archive:
 
     path: Path
 
+    @property
+    def noun(self) -> str:
+        """How messages call it."""
+        return "archive"
+
     def headers(self) -> Iterator[tuple[ArchivedSession, ArchivedTotals]]:
         """Every session, in the order of the file. All of it is read; each session's text must have its digest."""
         with Lines(self.path) as lines:

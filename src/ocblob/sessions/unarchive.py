@@ -15,7 +15,8 @@ from ocblob.databases.session_rows import SessionDatabase
 from ocblob.errors import DanglingRowError, DatabaseLockedError
 from ocblob.sessions.putting import Manner, Putter
 from ocblob.sessions.reader import Archive, BlobSource
-from ocblob.sessions.unarchive_plan import Choice, Fate, Header, SessionPlan, chosen, plan_unarchive
+from ocblob.sessions.sources import Header, SessionSource
+from ocblob.sessions.unarchive_plan import Choice, Fate, SessionPlan, chosen, plan_unarchive
 from ocblob.sessions.unarchive_report import UnarchiveReport
 
 __all__ = ["UnarchiveReport", "apply_unarchive", "put_back"]
@@ -24,7 +25,7 @@ __all__ = ["UnarchiveReport", "apply_unarchive", "put_back"]
 def apply_unarchive(  # noqa: PLR0913
     database: SessionDatabase,
     tree: SessionTree,
-    archive: Archive,
+    source: SessionSource,
     headers: Sequence[Header],
     plans: Sequence[SessionPlan],
     *,
@@ -48,7 +49,7 @@ def apply_unarchive(  # noqa: PLR0913
             report.fates[plan.session] = plan.fate
     going = {plan.session: plan for plan in plans if plan.fate not in {Fate.REFUSED, Fate.THERE}}
     putter = partial(Putter, database, tree, report, announce=announce, room=room, keep=keep)
-    rounds = _Rounds(database, tree, archive, headers, blobs, directory, report, going)
+    rounds = _Rounds(database, tree, source, headers, blobs, directory, report, going)
     try:
         # What is put back was there a moment ago, whatever it refers to.
         rounds.put(putter(manner=Manner.DANGLING if keep else Manner.GROUPED), going, progress)
@@ -71,7 +72,7 @@ class _Rounds:
 
     database: SessionDatabase
     tree: SessionTree
-    archive: Archive
+    source: SessionSource
     headers: Sequence[Header]
     blobs: BlobSource
     directory: Path | None
@@ -86,7 +87,7 @@ class _Rounds:
         """Put these in."""
         with putter:
             for session, rows in (
-                self.archive.sessions(going.keys(), blobs=self.blobs, directory=self.directory) if going else ()
+                self.source.sessions(going.keys(), blobs=self.blobs, directory=self.directory) if going else ()
             ):
                 putter.put(going[session.id], rows)
                 progress(going[session.id].size)
@@ -98,7 +99,7 @@ class _Rounds:
         for plan in plan_unarchive(
             self.database,
             self.tree,
-            self.archive,
+            self.source,
             self.headers,
             sessions=tuple(unsure),
             blobs=self.blobs,
@@ -113,7 +114,7 @@ class _Rounds:
                 # Where a rowid was not free, rows lie in another order, and all is well.
                 self.report.back(first)
             elif (plan.fate is Fate.REFUSED and not again) or (last and not dangling):
-                self.report.fail(plan.session, error or "it does not read back as it was archived")
+                self.report.fail(plan.session, error or f"it does not read back as the {self.source.noun} has it")
             else:
                 kept = replace(first, missing=plan.missing) if first.fate is not Fate.REPLACE else plan
                 left[plan.session] = first if again else kept
@@ -125,23 +126,37 @@ class _Rounds:
 def put_back(
     database: SessionDatabase, tree: SessionTree, path: Path, sessions: Sequence[str], *, directory: Path | None = None
 ) -> UnarchiveReport:
+    """As `put_back_from`, out of an archive."""
+    archive, wanted = Archive(path), frozenset(sessions)
+    headers = [header for header in archive.headers() if header[0].id in wanted]
+    with archive.needed(wanted) as needed, archive.extract(needed, directory) as blobs:
+        return put_back_from(archive, database, tree, headers, sessions, blobs=blobs, directory=directory)
+
+
+def put_back_from(  # noqa: PLR0913
+    source: SessionSource,
+    database: SessionDatabase,
+    tree: SessionTree,
+    headers: Sequence[Header],
+    sessions: Sequence[str],
+    *,
+    blobs: BlobSource,
+    directory: Path | None = None,
+) -> UnarchiveReport:
     """Put the rows of sessions back that are missing, and leave whatever is there, new or changed, as it is.
 
     For sessions that somebody began to work in while they were deleted piece by piece. Their blobs are not looked
     at: what the rows' refs name was in a store before, and what was is registered.
     """
-    archive, wanted = Archive(path), frozenset(sessions)
-    headers = [header for header in archive.headers() if header[0].id in wanted]
     chosen(headers, sessions)
-    with archive.needed(wanted) as needed, archive.extract(needed, directory) as blobs:
-        plans = plan_unarchive(
-            database,
-            tree,
-            archive,
-            headers,
-            sessions=tuple(session.id for session, _ in headers),
-            blobs=blobs,
-            choice=Choice(keep=True),
-            directory=directory,
-        )
-        return apply_unarchive(database, tree, archive, headers, plans, blobs=blobs, directory=directory, keep=True)
+    plans = plan_unarchive(
+        database,
+        tree,
+        source,
+        headers,
+        sessions=tuple(session.id for session, _ in headers),
+        blobs=blobs,
+        choice=Choice(keep=True),
+        directory=directory,
+    )
+    return apply_unarchive(database, tree, source, headers, plans, blobs=blobs, directory=directory, keep=True)

@@ -13,21 +13,15 @@ from ocblob.errors import ArchiveError, BackendError, BlobError, DatabaseUnsuppo
 from ocblob.rows import SessionHasher
 from ocblob.sessions.comparing import Comparison, Finding
 from ocblob.sessions.fitting import Fits
-from ocblob.sessions.reader import (
-    Archive,
-    ArchivedSession,
-    ArchivedTable,
-    ArchivedTotals,
-    BlobSource,
-)
+from ocblob.sessions.reader import ArchivedSession, ArchivedTable, ArchivedTotals, BlobSource
 from ocblob.sessions.recent import RecentSnapshot
+from ocblob.sessions.sources import Header, SessionSource
 from ocblob.sessions.trees import descendants
 
 INSERT_BYTES_PER_S: Final = 50e6
 """That go in in a second, on the slow side; other writers wait meanwhile if it is one transaction."""
 NAMED_MAX: Final = 5
 """Sessions that an error names."""
-Header = tuple[ArchivedSession, ArchivedTotals]
 
 
 class Fate(StrEnum):
@@ -102,7 +96,7 @@ def chosen(headers: Iterable[Header], sessions: Iterable[str]) -> tuple[str, ...
 def plan_unarchive(  # noqa: PLR0913
     database: SessionDatabase,
     tree: SessionTree,
-    archive: Archive,
+    source: SessionSource,
     headers: Iterable[Header],
     *,
     sessions: tuple[str, ...],
@@ -113,7 +107,7 @@ def plan_unarchive(  # noqa: PLR0913
     directory: Path | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[SessionPlan, ...]:
-    """Decide for each of these sessions, in the archive's order.
+    """Decide for each of these sessions, in the source's order.
 
     `looked_at` is told of every row, `needed` of each one that may go in.
     Rows are read with their payloads, and must be what was archived. Memory: see `Comparison`.
@@ -123,9 +117,11 @@ def plan_unarchive(  # noqa: PLR0913
     with RecentSnapshot(database) as recent:
         fits = Fits(lambda table: recent.still().shape(table))
         wanted = frozenset(sessions)
-        for session, rows in archive.sessions(wanted, blobs=blobs, directory=directory) if wanted else ():
+        for session, rows in source.sessions(wanted, blobs=blobs, directory=directory) if wanted else ():
             try:
-                comparison = Comparison(recent.now(), tree, session.id, fits=fits, whole=choice.replace, needed=needed)
+                comparison = Comparison(
+                    recent.now(), tree, session.id, fits=fits, whole=choice.replace, needed=needed, noun=source.noun
+                )
                 digest = ArchivedDigest()
                 for table, row in rows:
                     digest.row(table, row)
@@ -162,7 +158,7 @@ class ArchivedDigest:
 def _plan(
     session: ArchivedSession, totals: ArchivedTotals, digest: ArchivedDigest, found: Finding, choice: Choice
 ) -> SessionPlan:
-    if digest.hexdigest() != totals.digest:
+    if totals.digest not in {"", digest.hexdigest()}:
         return _refusal(session, "its rows in the archive are not those that were archived: the file is damaged")
     fate, why = _decide(found, choice)
     if fate is Fate.REFUSED:
@@ -179,18 +175,18 @@ def _plan(
         missing,
         largest,
         found.largest_name,
-        totals.digest if found.whole else "",
+        digest.hexdigest() if found.whole else "",
     )
 
 
 def _decide(found: Finding, choice: Choice) -> tuple[Fate, str]:
     conflict = ""
     if found.differing:
-        conflict = f"{found.differing} is there and differs from the archived row"
+        conflict = f"{found.differing} is there and differs from the row of the {found.noun}"
     elif found.extra:
         conflict = found.extra
     if conflict and not choice.keep and not choice.replace:
-        return Fate.REFUSED, f"{conflict}; --replace puts the archived session in its place"
+        return Fate.REFUSED, f"{conflict}; --replace puts the one of the {found.noun} in its place"
     replaced = bool(conflict) and not choice.keep
     if not replaced and not found.rows_missing:
         return Fate.THERE, ""
