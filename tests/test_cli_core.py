@@ -80,7 +80,7 @@ USAGE: dict[str, list[str]] = {
     "a negative number": ["offload", "--db", "{db}", "--keep-newest", "-1"],
     "a table without a column": ["offload", "--db", "{db}", "--table", "part"],
     "a database of no known host": ["offload", "--db", "{generic}"],
-    "a database elsewhere": ["offload", "--db", "postgresql://u@h/d"],
+    "a database elsewhere": ["offload", "--db", "oracle://u@h/d"],
     "a store elsewhere": ["offload", "--db", "{db}", "--store", "gopher://h/d"],
     "no digest": ["cat", "hello"],
     "a data URL that is no ref": ["cat", "data:text/plain;base64,aGVsbG8="],

@@ -439,7 +439,7 @@ def test_space_comes_back_when_asked(cli: Cli, tmp_path: Path) -> None:
 @pytest.fixture
 def little_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is free is worth a vacuum from 100 kB on."""
-    monkeypatch.setattr("ocblob.databases.sqlite.vacuum.measuring.WORTH_BYTES", 100_000)
+    monkeypatch.setattr("ocblob.databases.vacuum.WORTH_BYTES", 100_000)
 
 
 @pytest.mark.usefixtures("little_is_much")

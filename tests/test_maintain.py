@@ -9,6 +9,7 @@ import pytest
 
 from command_line import Cli, Done, cli_in
 from ocblob import BlobStore
+from ocblob.databases.addresses import file_address
 from ocblob.errors import DatabaseError, DatabaseFullError
 from ocblob.maintaining.lock import sole_maintainer
 from ocblob.prune import GRACE_S
@@ -131,7 +132,7 @@ def test_without_a_limit_no_session_goes(cli: Cli, database: Path) -> None:
 def test_a_dry_run_changes_nothing(cli: Cli, database: Path) -> None:
     """It tells of each step, takes no lock and waits for none."""
     before = database.read_bytes()
-    with sole_maintainer(cli.root / "state" / "ocblob" / "maintain", database):
+    with sole_maintainer(cli.root / "state" / "ocblob" / "maintain", file_address(database)):
         done = cli.run("maintain", "--db", database, "--max-sessions", "1", "--no-archive", "--dry-run")
     assert 0 == done.code
     assert "would have offloaded 4 payloads" in done.out.decode()
@@ -142,7 +143,7 @@ def test_a_dry_run_changes_nothing(cli: Cli, database: Path) -> None:
 
 def test_a_second_pass_does_not_begin(cli: Cli, database: Path) -> None:
     """It is told who is at work, and exits with 11; nothing is done twice at once."""
-    with sole_maintainer(cli.root / "state" / "ocblob" / "maintain", database):
+    with sole_maintainer(cli.root / "state" / "ocblob" / "maintain", file_address(database)):
         done = cli.run("maintain", "--db", database, "--json")
     assert 11 == done.code
     assert f"another maintain of this database is running (process {os.getpid()} since" in done.err

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ocblob.databases.addresses import file_address
 from ocblob.errors import DatabaseError, DatabaseLockedError
 from ocblob.maintaining.lock import name_of, sole_maintainer
 from processes import as_nobody, spawn
@@ -12,8 +13,9 @@ from processes import as_nobody, spawn
 HOLD = """
 import sys, time
 from pathlib import Path
+from ocblob.databases.addresses import file_address
 from ocblob.maintaining.lock import sole_maintainer
-with sole_maintainer(Path(sys.argv[1]), Path(sys.argv[2])):
+with sole_maintainer(Path(sys.argv[1]), file_address(Path(sys.argv[2]))):
     print("held", flush=True)
     sys.stdin.readline() if sys.stdin else time.sleep(60)
     time.sleep(60)
@@ -29,16 +31,16 @@ def test_a_second_one_is_kept_out_and_told_by_whom(tmp_path: Path) -> None:
         assert "held" == child.stdout.readline().strip()
         with (
             pytest.raises(DatabaseLockedError, match=rf"process {child.pid} since 20\d\d-"),
-            sole_maintainer(locks, database),
+            sole_maintainer(locks, file_address(database)),
         ):
             pass
-        with sole_maintainer(locks, tmp_path / "other.db"):
+        with sole_maintainer(locks, file_address(tmp_path / "other.db")):
             pass
     finally:
         child.kill()
         child.communicate()
-    with sole_maintainer(locks, database):
-        note = json.loads((locks / f"{name_of(database)}.holder").read_text())
+    with sole_maintainer(locks, file_address(database)):
+        note = json.loads((locks / f"{name_of(file_address(database))}.holder").read_text())
     assert os.getpid() == note["pid"]
 
 
@@ -47,9 +49,9 @@ def test_one_path_by_two_names_is_one_database(tmp_path: Path) -> None:
     (tmp_path / "a.db").touch()
     (tmp_path / "link.db").symlink_to(tmp_path / "a.db")
     with (
-        sole_maintainer(tmp_path / "locks", tmp_path / "a.db"),
+        sole_maintainer(tmp_path / "locks", file_address(tmp_path / "a.db")),
         pytest.raises(DatabaseLockedError),
-        sole_maintainer(tmp_path / "locks", tmp_path / "link.db"),
+        sole_maintainer(tmp_path / "locks", file_address(tmp_path / "link.db")),
     ):
         pass
 
@@ -57,20 +59,20 @@ def test_one_path_by_two_names_is_one_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize("note", ["", "{}", "[]", '{"pid": "x", "since": 1}', '{"pid": 1, "since": 1e300}', "nö"])
 def test_a_note_that_cannot_be_read_is_left_out(tmp_path: Path, note: str) -> None:
     """Who holds it may just be about to write it."""
-    with sole_maintainer(tmp_path, tmp_path / "a.db"):
-        (tmp_path / f"{name_of(tmp_path / 'a.db')}.holder").write_text(note)
+    with sole_maintainer(tmp_path, file_address(tmp_path / "a.db")):
+        (tmp_path / f"{name_of(file_address(tmp_path / 'a.db'))}.holder").write_text(note)
         with (
             pytest.raises(DatabaseLockedError, match=r"database is running: "),
-            sole_maintainer(tmp_path, tmp_path / "a.db"),
+            sole_maintainer(tmp_path, file_address(tmp_path / "a.db")),
         ):
             pass
 
 
 def test_an_error_of_the_pass_is_its_own_and_gives_the_lock_up(tmp_path: Path) -> None:
     """Whatever ends a pass, the next one may run."""
-    with pytest.raises(FileNotFoundError), sole_maintainer(tmp_path, tmp_path / "a.db"):
+    with pytest.raises(FileNotFoundError), sole_maintainer(tmp_path, file_address(tmp_path / "a.db")):
         (tmp_path / "absent").read_bytes()
-    with sole_maintainer(tmp_path, tmp_path / "a.db"):
+    with sole_maintainer(tmp_path, file_address(tmp_path / "a.db")):
         assert time.time() > 0
 
 
@@ -80,7 +82,7 @@ def test_no_place_for_a_lock_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     with (
         pytest.raises(DatabaseError, match="no lock for maintain"),
-        sole_maintainer(tmp_path / "file", tmp_path / "a.db"),
+        sole_maintainer(tmp_path / "file", file_address(tmp_path / "a.db")),
     ):
         pass
     tmp_path.chmod(0o755)
@@ -88,6 +90,6 @@ def test_no_place_for_a_lock_is_an_error_that_names_it(tmp_path: Path) -> None:
     with (
         as_nobody(),
         pytest.raises(DatabaseError, match="no lock for maintain"),
-        sole_maintainer(tmp_path / "closed", tmp_path / "a.db"),
+        sole_maintainer(tmp_path / "closed", file_address(tmp_path / "a.db")),
     ):
         pass

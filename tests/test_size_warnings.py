@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from command_line import Cli, cli_in
-from ocblob.databases.sqlite.vacuum import FileSizes
+from ocblob.databases.addresses import file_address
+from ocblob.databases.vacuum import FileSizes
 from ocblob.size_warnings import DEFAULT_WARN_BYTES, STATE_FILE, SizeWarning, is_due, size_warning
 from samples import cell, make_database, make_opencode, opened, payload
 
@@ -129,7 +130,7 @@ def test_a_scheduled_warning_comes_once_a_day(tmp_path: Path) -> None:
     db, state = tmp_path / "app.db", tmp_path / "state"
     times = [NOON_S, NOON_S + 900, NOON_S + DAY_S, NOON_S + DAY_S + 900]
 
-    assert [True, False, True, False] == [is_due(db, warned(), state=state, now=now) for now in times]
+    assert [True, False, True, False] == [is_due(file_address(db), warned(), state=state, now=now) for now in times]
 
 
 def test_a_higher_threshold_is_due_at_once(tmp_path: Path) -> None:
@@ -137,7 +138,10 @@ def test_a_higher_threshold_is_due_at_once(tmp_path: Path) -> None:
     db, state = tmp_path / "app.db", tmp_path / "state"
     crossed = [100 * MB, 500 * MB, 500 * MB, 100 * MB, 10**9]
 
-    due = [is_due(db, warned(threshold), state=state, now=NOON_S + at) for at, threshold in enumerate(crossed)]
+    due = [
+        is_due(file_address(db), warned(threshold), state=state, now=NOON_S + at)
+        for at, threshold in enumerate(crossed)
+    ]
 
     assert [True, True, False, False, True] == due
 
@@ -147,13 +151,15 @@ def test_databases_are_warned_of_one_by_one(tmp_path: Path) -> None:
     one, two, link = tmp_path / "one.db", tmp_path / "two.db", tmp_path / "link.db"
     link.symlink_to(one)
 
-    assert [True, True, False] == [is_due(db, warned(), state=tmp_path / "s", now=NOON_S) for db in (one, two, link)]
+    assert [True, True, False] == [
+        is_due(file_address(db), warned(), state=tmp_path / "s", now=NOON_S) for db in (one, two, link)
+    ]
 
 
 def test_what_is_over_is_forgotten(tmp_path: Path) -> None:
     """The state file holds the warnings of one day."""
     for day in range(5):
-        is_due(tmp_path / "app.db", warned(), state=tmp_path, now=NOON_S + day * DAY_S)
+        is_due(file_address(tmp_path / "app.db"), warned(), state=tmp_path, now=NOON_S + day * DAY_S)
 
     assert 1 == len(json.loads((tmp_path / STATE_FILE).read_bytes()))
 
@@ -167,7 +173,7 @@ def test_a_damaged_state_warns_and_is_made_anew(tmp_path: Path, damaged: bytes) 
     """Whatever stands in the state file, the warning is due, and then it is known again."""
     (tmp_path / STATE_FILE).write_bytes(damaged)
 
-    due = [is_due(tmp_path / "app.db", warned(), state=tmp_path, now=NOON_S) for _ in range(2)]
+    due = [is_due(file_address(tmp_path / "app.db"), warned(), state=tmp_path, now=NOON_S) for _ in range(2)]
 
     assert [True, False] == due
 
@@ -176,14 +182,17 @@ def test_a_state_that_cannot_be_kept_stops_nothing(tmp_path: Path) -> None:
     """Where no state directory can be made, the warning comes every time."""
     (tmp_path / "state").write_bytes(b"a file")
 
-    due = [is_due(tmp_path / "app.db", warned(), state=tmp_path / "state" / "ocblob", now=NOON_S) for _ in range(2)]
+    due = [
+        is_due(file_address(tmp_path / "app.db"), warned(), state=tmp_path / "state" / "ocblob", now=NOON_S)
+        for _ in range(2)
+    ]
 
     assert [True, True] == due
 
 
 def test_the_state_is_private(tmp_path: Path) -> None:
     """Only its owner can read which databases there are."""
-    is_due(tmp_path / "app.db", warned(), state=tmp_path, now=NOON_S)
+    is_due(file_address(tmp_path / "app.db"), warned(), state=tmp_path, now=NOON_S)
 
     assert 0 == (tmp_path / STATE_FILE).stat().st_mode & 0o077
 

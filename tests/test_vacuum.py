@@ -13,7 +13,8 @@ import apsw
 import pytest
 
 from disks import small_disk
-from ocblob.databases.sqlite.vacuum import Method, VacuumReport, apply_vacuum, in_use, plan_vacuum, sizes, swap
+from ocblob.databases.sqlite.vacuum import apply_vacuum, in_use, plan_vacuum, sizes, swap
+from ocblob.databases.vacuum import Method, VacuumReport
 from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError
 from processes import NOBODY, Neighbour, NeighbourError, finish, spawn
 from samples import bodies, dump, integrity, make_database, opened, payload, query

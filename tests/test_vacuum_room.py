@@ -10,7 +10,9 @@ import pytest
 
 from disks import small_disk
 from generate import make_database
-from ocblob.databases.sqlite.vacuum import VacuumReport, plan_vacuum, sizes
+from ocblob.databases.addresses import file_address
+from ocblob.databases.sqlite.vacuum import plan_vacuum, sizes
+from ocblob.databases.vacuum import VacuumReport
 from ocblob.errors import DatabaseError
 from ocblob.space import vacuum_pass
 from processes import Neighbour
@@ -110,7 +112,7 @@ def test_it_takes_no_more_room_than_it_said(
     monkeypatch.setattr("ocblob.space.ANNOUNCED_BYTES", 1)
 
     report, most, files = watched(
-        disk, path, lambda: vacuum_pass(path, method=method, force=False, dry_run=False, say=said.append)
+        disk, path, lambda: vacuum_pass(file_address(path), method=method, force=False, dry_run=False, say=said.append)
     )
 
     room = announced(said)
@@ -132,7 +134,9 @@ def test_beside_a_reader_it_takes_no_more_room_than_it_said(halved: Path, disk: 
         reader.execute("SELECT count(*) FROM session")
 
         report, most, files = watched(
-            disk, path, lambda: vacuum_pass(path, method="auto", force=False, dry_run=False, say=said.append)
+            disk,
+            path,
+            lambda: vacuum_pass(file_address(path), method="auto", force=False, dry_run=False, say=said.append),
         )
 
     assert ("in-place", False) == (report.method, report.complete)
@@ -149,6 +153,6 @@ def test_room_that_is_not_there_is_asked_for_first(halved: Path, disk: Path) -> 
     (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - needed + 10**6))
 
     with pytest.raises(DatabaseError, match="MB of room for a while, the disk has"):
-        vacuum_pass(path, method="in-place", force=False, dry_run=False, say=lambda _: None)
+        vacuum_pass(file_address(path), method="in-place", force=False, dry_run=False, say=lambda _: None)
 
     assert before == sizes(path)

@@ -5,18 +5,9 @@ from pathlib import Path
 import pytest
 
 from command_line import Cli, cli_in
-from ocblob.databases.sqlite.vacuum import (
-    FileSizes,
-    Method,
-    VacuumReport,
-    apply_vacuum,
-    in_place,
-    measuring,
-    mend,
-    plan_vacuum,
-    planning,
-    running,
-)
+from ocblob.databases.addresses import file_address
+from ocblob.databases.sqlite.vacuum import apply_vacuum, in_place, mend, plan_vacuum, planning, running
+from ocblob.databases.vacuum import FileSizes, Method, VacuumReport
 from ocblob.errors import DatabaseUnsupportedError
 from ocblob.space import vacuum_after, vacuum_pass
 from processes import Neighbour, NeighbourError
@@ -213,9 +204,9 @@ def test_a_vacuum_that_takes_longer_than_thought_is_given_up(
     before = dump(path)
     with Neighbour(path) as neighbour:
         neighbour.execute("SELECT count(*) FROM doc")
-        report = vacuum_pass(path, method=method, force=False, dry_run=False, say=lambda _: None)
+        report = vacuum_pass(file_address(path), method=method, force=False, dry_run=False, say=lambda _: None)
         found = (dump(path), integrity(path), names(path))
-        forced = vacuum_pass(path, method="auto", force=True, dry_run=False, say=lambda _: None)
+        forced = vacuum_pass(file_address(path), method="auto", force=True, dry_run=False, say=lambda _: None)
 
     assert ("in-place", True, in_place.GIVEN_UP) == (report.method, report.put_off, report.note)
     assert report.before.free_pages == report.after.free_pages
@@ -239,7 +230,7 @@ def test_a_dry_run_says_what_would_be_left(path: Path) -> None:
     """What a plan puts off is in its report."""
     with Neighbour(path) as neighbour:
         neighbour.execute("SELECT count(*) FROM doc")
-        report = vacuum_pass(path, method="gentle", force=False, dry_run=True, say=lambda _: None)
+        report = vacuum_pass(file_address(path), method="gentle", force=False, dry_run=True, say=lambda _: None)
 
     assert ("checkpoint", True) == (report.method, report.put_off)
     assert "quiet moment" in report.note
@@ -275,10 +266,10 @@ def test_auto_is_for_much_and_for_a_large_share(found: FileSizes, *, worth: bool
 def test_after_a_pass_auto_looks_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small database is left alone by auto and shrunk by always; never does nothing."""
     said: list[str] = []
-    never, auto = (vacuum_after(path, when, say=said.append) for when in ("never", "auto"))
-    monkeypatch.setattr(measuring, "WORTH_BYTES", MB)
-    worth = vacuum_after(path, "auto", say=said.append)
-    always = vacuum_after(path, "always", say=said.append)
+    never, auto = (vacuum_after(file_address(path), when, say=said.append) for when in ("never", "auto"))
+    monkeypatch.setattr("ocblob.databases.vacuum.WORTH_BYTES", MB)
+    worth = vacuum_after(file_address(path), "auto", say=said.append)
+    always = vacuum_after(file_address(path), "always", say=said.append)
 
     assert [(None, "")] * 2 == [(done.report, done.skipped) for done in (never, auto)]
     assert worth.report is not None
@@ -292,10 +283,10 @@ def test_after_a_pass_an_error_is_a_reason(path: Path) -> None:
     """A vacuum that cannot be had, or not yet, costs the pass nothing but says why."""
     with Neighbour(path) as neighbour:
         neighbour.execute("SELECT count(*) FROM doc")
-        refused = vacuum_after(path, "always", say=lambda _: None)
-        left = vacuum_after(path, "always", say=lambda _: None, method="gentle")
+        refused = vacuum_after(file_address(path), "always", say=lambda _: None)
+        left = vacuum_after(file_address(path), "always", say=lambda _: None, method="gentle")
     path.rename(path.with_name("away.db"))
-    gone = vacuum_after(path, "auto", say=lambda _: None)
+    gone = vacuum_after(file_address(path), "auto", say=lambda _: None)
 
     assert [None, None] == [refused.report, gone.report]
     assert "block it for about" in refused.skipped
@@ -466,7 +457,7 @@ def test_a_host_may_start_while_the_plan_is_carried_out(path: Path) -> None:
     thread.start()
     try:
         for _ in range(10):
-            vacuum_after(path, "always", say=lambda _: None, method="gentle")
+            vacuum_after(file_address(path), "always", say=lambda _: None, method="gentle")
     finally:
         stop.set()
         thread.join()

@@ -57,8 +57,7 @@ def archive_pass(  # noqa: PLR0913
     The database is only read. Raises `UsageError` for a place that cannot be meant, `OcblobError` for a session that is
     not there, and what `apply_archive` raises.
     """
-    database_path = config.database_path(place)
-    target = _target(path, stem=database_path.stem)
+    target = _target(path, stem=config.database_address(place).stem)
     with opened(place) as at:
         tree = session_tree(at)
         before_ms = None if min_age_s is None else int((time.time() - min_age_s) * 1000)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocblob import config
-from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.databases.opening import HostDatabase, open_database
 from ocblob.errors import DatabaseError, DeletionRefusedError, UsageError
 from ocblob.evict import EvictReport, Limits, apply_evict, plan_evict
 from ocblob.marks import Marks, mark, mark_file
@@ -160,7 +160,7 @@ def mark_everything(  # noqa: PLR0913
 
 def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now: float, dry_run: bool) -> int:
     try:
-        with SQLiteDatabase(config.database_path(config.Place(entry.url, "registered")), read_only=True) as database:
+        with open_database(config.database_address(config.Place(entry.url, "registered")), read_only=True) as database:
             if not entry.machine or dry_run:
                 return _mark_whole(entry, database, marks)
             with contextlib.closing(Marks()) as own:
@@ -172,7 +172,7 @@ def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now
         raise _refusal(entry, str(error), here=True) from error
 
 
-def _mark_whole(entry: RegisteredDatabase, database: SQLiteDatabase, marks: Marks) -> int:
+def _mark_whole(entry: RegisteredDatabase, database: HostDatabase, marks: Marks) -> int:
     """A database and its host's files: a prompt that goes over meanwhile, either way, is found on one of its sides."""
     return _mark_files(entry, marks) + mark(marks, database) + _mark_files(entry, marks)
 

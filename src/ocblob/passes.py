@@ -3,14 +3,14 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ocblob import config
-from ocblob.urls import shown_url
 from ocblob.cells import Column, Scope, SessionTree
+from ocblob.databases.addresses import Address
 from ocblob.databases.base import Database
-from ocblob.databases.sqlite import SQLiteDatabase
-from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, in_use, mend, sizes
+from ocblob.databases.disk import host_waits, mend, sizes
+from ocblob.databases.opening import HostDatabase, open_database
+from ocblob.databases.vacuum import FileSizes, VacuumReport
 from ocblob.errors import BackendError, DatabaseUnsupportedError, UsageError
 from ocblob.filesystem import is_other_users
 from ocblob.hosts.base import HostProfile
@@ -23,13 +23,14 @@ from ocblob.space import Say, VacuumWhen, vacuum_after
 from ocblob.store import BlobStore
 from ocblob.store.registry import RegisteredDatabase
 from ocblob.stores import create_store, open_store
+from ocblob.urls import shown_url
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A database and what its host means by it."""
 
-    database: SQLiteDatabase
+    database: HostDatabase
     profile: HostProfile
 
     @property
@@ -86,10 +87,10 @@ def opened(
 
     `tables` are the only cells that count; `also` are cells beside those that the host profile names.
     """
-    path = config.database_path(place)
+    address = config.database_address(place)
     if write:
-        mend(path)
-    with SQLiteDatabase(path, read_only=not write) as database:
+        mend(address)
+    with open_database(address, read_only=not write) as database:
         profile = profile_of(database.tables(), tables, also)
         if write and profile.unknown:
             raise DatabaseUnsupportedError(
@@ -116,7 +117,9 @@ def session_tree(at: Opened) -> SessionTree:
 
 def check_plugin(place: config.Place, profile: HostProfile) -> None:
     """Raise `UsageError` if the host itself opens this database and would show placeholders only."""
-    if profile.name != "opencode" or config.plugin_installed() or not config.is_hosts_own(config.database_path(place)):
+    if profile.name != "opencode" or config.plugin_installed():
+        return
+    if not config.is_hosts_own(config.database_address(place)):
         return
     raise UsageError(
         "this is OpenCode's own database, and without the plugin OpenCode shows the model placeholders instead of"
@@ -125,18 +128,18 @@ def check_plugin(place: config.Place, profile: HostProfile) -> None:
     )
 
 
-def check_owner(path: Path, ask: Callable[[str], bool]) -> None:
-    """Ask before blobs are kept where the database's owner cannot read them; raise `UsageError` at a no."""
-    if is_other_users(path) and not ask(
-        f"{path} belongs to another user, who could not read the blobs that you store: go on?"
-    ):
-        raise UsageError(f"{path} belongs to another user", hint="run ocblob as that user, or say --yes")
+def check_owner(address: Address, ask: Callable[[str], bool]) -> None:
+    """Ask before blobs are kept where a file's owner cannot read them; raise `UsageError` at a no."""
+    if address.path is None or not is_other_users(address.path):
+        return
+    if not ask(f"{address.path} belongs to another user, who could not read the blobs that you store: go on?"):
+        raise UsageError(f"{address.path} belongs to another user", hint="run ocblob as that user, or say --yes")
 
 
-def check_prompts(path: Path) -> None:
+def check_prompts(address: Address) -> None:
     """Raise `UsageError` unless the host itself opens this database: only then its prompt files are known."""
-    if not config.is_hosts_own(path):
-        raise UsageError(f"--prompt-history is about the files beside OpenCode's own database, which {path} is not")
+    if not config.is_hosts_own(address):
+        raise UsageError(f"--prompt-history is about the files beside OpenCode's own database, which {address} is not")
 
 
 def register(store: BlobStore, at: Opened, tables: tuple[str, ...]) -> None:
@@ -144,7 +147,7 @@ def register(store: BlobStore, at: Opened, tables: tuple[str, ...]) -> None:
 
     Raises `BackendError` if the store cannot be written.
     """
-    files = config.prompt_files_of(at.database.path)
+    files = config.prompt_files_of(at.database.address)
     store.registry.register(at.database.url, host=at.profile.name, tables=tables, files=files)
 
 
@@ -167,17 +170,17 @@ def offload_pass(  # noqa: PLR0913
     ask: Callable[[str], bool],
 ) -> OffloadPass:
     """One whole pass over a database."""
-    path = config.database_path(place)
+    address = config.database_address(place)
     if prompts:
-        check_prompts(path)
+        check_prompts(address)
     with opened(place, tables=tables, write=not dry_run) as at:
         if need_plugin and not dry_run:
             check_plugin(place, at.profile)
         if not dry_run:
-            check_owner(path, ask)
+            check_owner(address, ask)
         for warning in at.database.warnings:
             say(f"warning: {warning}")
-        before = sizes(path)
+        before = sizes(address)
         columns = at.all_columns if include_v2 else at.profile.columns
         chosen = scope(at.profile)
         for column in columns:
@@ -186,7 +189,7 @@ def offload_pass(  # noqa: PLR0913
         if dry_run:
             report = plan_offloads(at.database, columns, scope=chosen, min_chars=min_chars, progress=report_progress)
             looked = _offload_prompts(None, min_chars) if prompts else None
-            large = look(path, host=at.profile.name, found=before, inline_chars=report.payload_chars)
+            large = look(address, host=at.profile.name, found=before, inline_chars=report.payload_chars)
             return OffloadPass(report, before, before, shown_url(store_place.url), False, None, "", looked, large)
         store, created = create_store(store_place, wished=create)
         with store:
@@ -203,11 +206,11 @@ def offload_pass(  # noqa: PLR0913
                 previews=previews,
             )
             moved = _offload_prompts(store, min_chars) if prompts else None
-    space = vacuum_after(path, vacuum, say=say)
-    after = sizes(path)
+    space = vacuum_after(address, vacuum, say=say)
+    after = sizes(address)
     whole = report.complete and not (tables or chosen.sessions or chosen.updated_before_ms or chosen.keep_newest)
     # Who has taken everything knows that nothing is left to offload.
-    large = look(path, host=at.profile.name, found=after, inline_chars=0 if whole else None)
+    large = look(address, host=at.profile.name, found=after, inline_chars=0 if whole else None)
     return OffloadPass(report, before, after, store.url, created, space.report, space.skipped, moved, large)
 
 
@@ -215,15 +218,14 @@ def _offload_prompts(store: BlobStore | None, min_chars: int) -> PromptOffloadRe
     return offload_prompts(config.prompt_history_files(), store, min_chars=min_chars)
 
 
-def registered(store: BlobStore, path: Path) -> Iterator[RegisteredDatabase]:
+def registered(store: BlobStore, address: Address) -> Iterator[RegisteredDatabase]:
     """What a store knows of this database; of several machines each may have one of this path."""
-    url = str(path.resolve())
-    return (entry for entry in store.registry.databases() if entry.url == url)
+    return (entry for entry in store.registry.databases() if entry.url == address.name)
 
 
-def registered_tables(store: BlobStore, path: Path) -> tuple[str, ...]:
+def registered_tables(store: BlobStore, address: Address) -> tuple[str, ...]:
     """The cells that were named when this database was offloaded, as `table:column`."""
-    return next((entry.tables for entry in registered(store, path)), ())
+    return next((entry.tables for entry in registered(store, address)), ())
 
 
 def restore_pass(  # noqa: PLR0913
@@ -239,12 +241,12 @@ def restore_pass(  # noqa: PLR0913
     say: Say,
 ) -> RestorePass:
     """Put payloads back."""
-    path = config.database_path(place)
+    address = config.database_address(place)
     if prompts:
-        check_prompts(path)
+        check_prompts(address)
     with open_store(store_place, read_only=dry_run) as store:
-        used = path.is_file() and not dry_run and in_use(path)
-        with opened(place, tables=tables, also=registered_tables(store, path), write=not dry_run) as at:
+        used = not dry_run and host_waits(address)
+        with opened(place, tables=tables, also=registered_tables(store, address), write=not dry_run) as at:
             if not dry_run:
                 # Restoring from a backup that is mounted read-only must not fail for this.
                 try:
@@ -268,4 +270,4 @@ def restore_pass(  # noqa: PLR0913
                 "warning: another process has the database open; an OpenCode that had read its prompts before may"
                 " write refs into these files again: restore once more when it has ended"
             )
-    return RestorePass(report, back, look(path, host=at.profile.name))
+    return RestorePass(report, back, look(address, host=at.profile.name))

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from ocblob import config
 from ocblob.archiving import check_room
-from ocblob.urls import shown_url
 from ocblob.cells import SessionTree
-from ocblob.databases.sqlite import SQLiteDatabase
-from ocblob.databases.sqlite.vacuum import FileSizes, VacuumReport, sizes
+from ocblob.databases.disk import sizes
+from ocblob.databases.opening import HostDatabase
+from ocblob.databases.vacuum import FileSizes, VacuumReport
 from ocblob.errors import BackendError, DatabaseUnsupportedError, UsageError
 from ocblob.filesystem import is_other_users
 from ocblob.passes import Opened, opened, register, session_tree
@@ -69,19 +68,19 @@ def retain_pass(  # noqa: PLR0913
     anything is deleted. Nothing to evict writes nothing.
     """
     settings.limits.check()
-    path = config.database_path(place)
-    notes = Notes.of(path)
+    address = config.database_address(place)
+    notes = Notes.of(address)
     if not dry_run and notes.pending():
         with _sessions(place, write=True) as (database, tree, _):
             notes.finish(database, tree, say)
     with _sessions(place, write=False) as (database, tree, at):
-        before, host = sizes(path), at.profile.name
+        before, host = sizes(address), at.profile.name
         facts = {each.id: each for each in database.survey(tree)}
         plan = plan_retain(facts.values(), settings.limits, now_ms=int(time.time() * 1000))
     _check_keep(plan, keep, say)
-    archive = archive_to(settings, path, make=bool(plan.evictions) and not dry_run)
+    archive = archive_to(settings, address.stem, make=bool(plan.evictions) and not dry_run)
     if dry_run:
-        return RetainPass(plan, None, before, before, None, "", look(path, host=host, found=before))
+        return RetainPass(plan, None, before, before, None, "", look(address, host=host, found=before))
     report = RetainReport(planned=plan.leaving, before=plan.before)
     if plan.evictions:
         with _sessions(place, write=True) as (database, tree, at):
@@ -93,8 +92,8 @@ def retain_pass(  # noqa: PLR0913
                 lacking: Look | None = None
                 archiver: Archiver | None = None
                 if archive is not None:
-                    if is_other_users(database.path):
-                        say(f"warning: {database.path} belongs to another user, who cannot read the archive")
+                    if address.path is not None and is_other_users(address.path):
+                        say(f"warning: {address.name} belongs to another user, who cannot read the archive")
                     check_room(archive, plan.leaving.size, say)
                     allowed = _allowed(unresolved=allow_unresolved, absent=absent)
                     archiver = Archiver(
@@ -110,24 +109,24 @@ def retain_pass(  # noqa: PLR0913
             report.longest_transaction_s = database.longest_transaction_s
     # Who holds the database holds it against a vacuum too.
     when = "never" if report.locked else vacuum or "auto"
-    space = vacuum_after(path, when, say=say, method="gentle" if vacuum is None else "auto")
+    space = vacuum_after(address, when, say=say, method="gentle" if vacuum is None else "auto")
     if vacuum is None and space.skipped:
         say(f"not vacuumed: {space.skipped}")
         space = replace(space, skipped="")
-    after = sizes(path)
-    large = look(path, host=host, found=after)
+    after = sizes(address)
+    large = look(address, host=host, found=after)
     return RetainPass(plan, report, before, after, space.report, space.skipped, large)
 
 
 @contextlib.contextmanager
-def _sessions(place: config.Place, *, write: bool) -> Iterator[tuple[SQLiteDatabase, SessionTree, Opened]]:
+def _sessions(place: config.Place, *, write: bool) -> Iterator[tuple[HostDatabase, SessionTree, Opened]]:
     """A database whose sessions are known. Raises `DatabaseUnsupportedError` for one that is not wholly understood."""
     with contextlib.ExitStack() as stack:
         try:
             at = stack.enter_context(opened(place, write=write))
         except UsageError as error:
             # Of no known host; there is no option that would tell whose its rows are.
-            raise DatabaseUnsupportedError(f"{shown_url(place.url)}: {error}; nothing was changed") from error
+            raise DatabaseUnsupportedError(f"{place.shown}: {error}; nothing was changed") from error
         yield at.database, session_tree(at), at
 
 
@@ -164,8 +163,8 @@ def _check_keep(plan: RetainPlan, keep: tuple[str, ...], say: Say) -> None:
         say(f"warning: sessions to keep that are not there: {', '.join(plan.unknown_keep)}")
 
 
-def archive_to(settings: config.Settings, path: Path, *, make: bool) -> ArchivePlace | None:
-    """Where an archive of this database goes; None if none is wanted. A directory that is not there yet is made.
+def archive_to(settings: config.Settings, stem: str, *, make: bool) -> ArchivePlace | None:
+    """Where an archive of a database with this stem goes; None if none is wanted. A directory that is missing is made.
 
     Raises `UsageError` for a file that is there, or `ArchiveError` for a directory that cannot be.
     """
@@ -175,7 +174,7 @@ def archive_to(settings: config.Settings, path: Path, *, make: bool) -> ArchiveP
     # The command line may name a file; by a suffix that is none of ours nobody means a directory there.
     may_be_file = wished.suffix and settings.source("archive") == "--archive"
     if settings.archive is not None and (may_be_file or wished.exists()) and not wished.is_dir():
-        return archive_place(wished, stem=path.stem)
+        return archive_place(wished, stem=stem)
     if make:
         make_directory(wished)
-    return ArchivePlace(wished, "", path.stem)
+    return ArchivePlace(wished, "", stem)

@@ -13,8 +13,10 @@ from typing import Final
 
 from ocblob import config
 from ocblob.config.directories import state_directory
-from ocblob.databases.sqlite import SQLiteDatabase
-from ocblob.databases.sqlite.vacuum import FileSizes, sizes
+from ocblob.databases.addresses import Address
+from ocblob.databases.disk import sizes
+from ocblob.databases.opening import open_database
+from ocblob.databases.vacuum import FileSizes
 from ocblob.errors import DatabaseError, UsageError
 from ocblob.filesystem import make_private_directory, write_durable
 from ocblob.hosts.detect import host_of
@@ -60,19 +62,19 @@ class Measured:
 
 
 def look(
-    path: Path, *, host: str | None = None, found: FileSizes | None = None, inline_chars: int | None = None
+    address: Address, *, host: str | None = None, found: FileSizes | None = None, inline_chars: int | None = None
 ) -> SizeWarning | None:
     """The warning for a database as it is now; None if it is small enough.
 
     What the caller knows already is not looked up again. `inline_chars` is the base64 that an offload would move out;
     None if nobody has counted it: then neither an offload nor an eviction is named.
     """
-    found = found or sizes(path)
+    found = found or sizes(address)
     thresholds = _thresholds()
     if found.total < min(thresholds, default=found.total + 1):
         return None
-    host = _host_of(path) if host is None else host
-    needs_plugin = host == "opencode" and config.is_hosts_own(path) and not config.plugin_installed()
+    host = _host_of(address) if host is None else host
+    needs_plugin = host == "opencode" and config.is_hosts_own(address) and not config.plugin_installed()
     return size_warning(found, host, thresholds, inline_chars=inline_chars, needs_plugin=needs_plugin)
 
 
@@ -111,7 +113,7 @@ def told(warning: SizeWarning | None) -> list[str]:
     return [] if warning is None else [warning.text]
 
 
-def is_due(path: Path, warning: SizeWarning, *, state: Path | None = None, now: float | None = None) -> bool:
+def is_due(address: Address, warning: SizeWarning, *, state: Path | None = None, now: float | None = None) -> bool:
     """Whether a scheduled pass should say it: nobody has said it of this database and threshold today. It is said then.
 
     A state file that is damaged or cannot be written stops nothing: the warning comes again.
@@ -119,7 +121,7 @@ def is_due(path: Path, warning: SizeWarning, *, state: Path | None = None, now: 
     file = (state or state_directory()) / STATE_FILE
     today = time.strftime("%Y-%m-%d", time.localtime(now))
     said = [entry for entry in _said(file) if entry[2] == today]
-    entry = [str(path.resolve()), warning.threshold, today]
+    entry = [address.name, warning.threshold, today]
     if entry in said:
         return False
     with contextlib.suppress(OSError):
@@ -147,9 +149,9 @@ def _thresholds() -> tuple[int, ...]:
         return DEFAULT_WARN_BYTES
 
 
-def _host_of(path: Path) -> str:
+def _host_of(address: Address) -> str:
     try:
-        with SQLiteDatabase(path, read_only=True) as database:
+        with open_database(address, read_only=True) as database:
             return host_of(database.tables())
     except DatabaseError:
         return ""

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, Literal
 
+from ocblob.databases.addresses import Address
 from ocblob.databases.base import HOST_PATIENCE_S
-from ocblob.databases.sqlite.vacuum import Method, VacuumReport, apply_vacuum, plan_vacuum, sizes
+from ocblob.databases.disk import apply_vacuum, plan_vacuum, sizes
+from ocblob.databases.vacuum import Method, VacuumReport
 from ocblob.errors import DatabaseError, DatabaseLockedError
 
 ANNOUNCED_BYTES: Final = 100 * 10**6
@@ -28,13 +29,13 @@ class VacuumAfter:
     """Why one that was asked for did not happen, or not as a whole."""
 
 
-def vacuum_pass(path: Path, *, method: Method, force: bool, dry_run: bool, say: Say) -> VacuumReport:
+def vacuum_pass(address: Address, *, method: Method, force: bool, dry_run: bool, say: Say) -> VacuumReport:
     """Give the disk space back; refuses what a live host would not survive."""
-    plan = plan_vacuum(path, method=method)
+    plan = plan_vacuum(address, method=method)
     if plan.in_use and plan.method == "in-place":
         if plan.blocks_s > HOST_PATIENCE_S and not force:
             raise DatabaseLockedError(
-                f"{plan.path} is open in another process, and VACUUM in place would block it"
+                f"{plan.address} is open in another process, and VACUUM in place would block it"
                 f" for about {plan.blocks_s:.0f} s",
                 hint="stop the host, or --force",
             )
@@ -52,7 +53,7 @@ def vacuum_pass(path: Path, *, method: Method, force: bool, dry_run: bool, say: 
     return apply_vacuum(plan)
 
 
-def vacuum_after(path: Path, when: VacuumWhen, *, say: Say, method: Method = "auto") -> VacuumAfter:
+def vacuum_after(address: Address, when: VacuumWhen, *, say: Say, method: Method = "auto") -> VacuumAfter:
     """The vacuum that ends a pass.
 
     What the pass did is done: its report must not be lost to a vacuum that cannot be had now, so nothing is raised.
@@ -60,9 +61,9 @@ def vacuum_after(path: Path, when: VacuumWhen, *, say: Say, method: Method = "au
     if when == "never":
         return VacuumAfter(None, "")
     try:
-        if when == "auto" and not sizes(path).worth_vacuum:
+        if when == "auto" and not sizes(address).worth_vacuum:
             return VacuumAfter(None, "")
-        report = vacuum_pass(path, method=method, force=False, dry_run=False, say=say)
+        report = vacuum_pass(address, method=method, force=False, dry_run=False, say=say)
     except (DatabaseError, OSError) as error:
         return VacuumAfter(None, str(error))
     return VacuumAfter(report, report.note)

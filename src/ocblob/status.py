@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from ocblob import config
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import CellReader
-from ocblob.databases.sqlite import SQLiteDatabase
-from ocblob.databases.sqlite.vacuum import FileSizes, sizes
+from ocblob.databases.disk import sizes
+from ocblob.databases.opening import HostDatabase
+from ocblob.databases.vacuum import FileSizes
 from ocblob.errors import BackendError, CellError, StoreError
 from ocblob.hosts.base import HostProfile
 from ocblob.marks import REF_CELL_BYTES_MIN, Marks
@@ -85,7 +86,7 @@ class Status:
 
 
 def status(
-    database: SQLiteDatabase,
+    database: HostDatabase,
     profile: HostProfile,
     store: BlobStore | None,
     *,
@@ -94,7 +95,7 @@ def status(
 ) -> Status:
     """Look at everything, change nothing. Every cell that may hold a payload or a ref is read, in pieces."""
     tables = {name: TableStatus(*found) for name, found in database.table_sizes().items()}
-    found = Status(database.url, profile.name, profile.unknown, sizes(database.path), tables)
+    found = Status(database.url, profile.name, profile.unknown, sizes(database.address), tables)
     with contextlib.closing(Marks()) as marks:
         for columns, offloaded in ((profile.columns, True), (profile.counted, False)):
             for column in columns:
@@ -116,7 +117,7 @@ def status(
         )
     v2_refs = sum(column.refs for column in found.columns if not column.offloaded)
     found.warnings = [*database.warnings, *unreadable, *v2_warnings(v2_refs)]
-    warning = look(database.path, host=found.host, found=found.sizes, inline_chars=found.inline_chars)
+    warning = look(database.address, host=found.host, found=found.sizes, inline_chars=found.inline_chars)
     if warning is not None:
         found.warnings.append(warning.text)
         found.too_large = True
@@ -132,7 +133,7 @@ def v2_warnings(refs: int) -> list[str]:
 
 
 def _column_status(  # noqa: PLR0913, PLR0917
-    database: SQLiteDatabase,
+    database: HostDatabase,
     column: Column,
     offloaded: bool,  # noqa: FBT001
     min_chars: int,
@@ -149,10 +150,10 @@ def _column_status(  # noqa: PLR0913, PLR0917
     return counted
 
 
-def _prompts_status(found: Status, database: SQLiteDatabase, min_chars: int, marks: Marks) -> list[str]:
+def _prompts_status(found: Status, database: HostDatabase, min_chars: int, marks: Marks) -> list[str]:
     """The host's prompt files, if it is its own database; warnings about those that cannot be read."""
     warnings = []
-    for path in config.prompt_history_files() if config.is_hosts_own(database.path) else ():
+    for path in config.prompt_history_files() if config.is_hosts_own(database.address) else ():
         counted = PromptFileStatus(str(path))
         try:
             with PromptFile(path) as file:

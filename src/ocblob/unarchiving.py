@@ -12,8 +12,9 @@ from typing import Final
 
 from ocblob import config
 from ocblob.cells import SessionTree
+from ocblob.databases.addresses import Address
+from ocblob.databases.disk import host_waits
 from ocblob.databases.session_rows import Row
-from ocblob.databases.sqlite.vacuum import in_use
 from ocblob.errors import ArchiveError, StoreNotFoundError
 from ocblob.marks import Marks
 from ocblob.passes import Opened, opened, register, session_tree
@@ -119,18 +120,17 @@ def unarchive_pass(  # noqa: PLR0913
     A store is opened, or made, only if rows have refs. A dry run changes neither.
     """
     begun = time.monotonic()
-    database_path = config.database_path(place)
+    address = config.database_address(place)
     with ExitStack() as stack:
         found = stack.enter_context(found_in(path, salvaging=salvaging))
         archive, headers = found.archive, found.headers
         wanted = chosen(headers, sessions)
-        used = not dry_run and database_path.is_file() and in_use(database_path)
+        used = not dry_run and host_waits(address)
         at = stack.enter_context(opened(place, write=not dry_run))
         tree = _tree(at, headers, wanted)
         for warning in at.database.warnings:
             say(f"warning: {warning}")
-        parent = at.database.path.parent
-        directory = parent if os.access(parent, os.W_OK) else None
+        directory = _beside(address)
         going, looked_at = (stack.enter_context(closing(Marks())) for _ in range(2))
         named = frozenset(wanted)
         only = stack.enter_context(archive.needed(named)) if sessions else None
@@ -175,6 +175,14 @@ def unarchive_pass(  # noqa: PLR0913
         report.elapsed_s = time.monotonic() - begun
         report.longest_transaction_s = at.database.longest_transaction_s
     return UnarchivePass(str(path), plans, report, stocked, url, created, found.salvaged)
+
+
+def _beside(address: Address) -> Path | None:
+    """Where large contents wait: on a file's own disk, which has to have room for them anyway; None for a server."""
+    if address.path is None:
+        return None
+    parent = address.path.resolve().parent
+    return parent if os.access(parent, os.W_OK) else None
 
 
 def _without_parents(

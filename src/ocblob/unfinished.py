@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ocblob import config
 from ocblob.cells import SessionTree
+from ocblob.databases.addresses import Address
 from ocblob.databases.session_rows import SessionDatabase
 from ocblob.databases.sqlite.session_delete import WHOLE_BYTES_MAX, WHOLE_ROWS_MAX
 from ocblob.errors import DatabaseError, DatabaseLockedError, OcblobError
@@ -40,9 +41,9 @@ class Notes:
     database: str
 
     @classmethod
-    def of(cls, database: Path) -> "Notes":
-        """In the state directory, by the resolved path of a database."""
-        return cls(config.state_directory() / "retain", str(database.resolve()))
+    def of(cls, address: Address) -> "Notes":
+        """In the state directory, by the name of a database."""
+        return cls(config.state_directory() / "retain", address.name)
 
     def begin(self, tree: Tree, archive: str, database: SessionDatabase) -> Callable[[], None]:
         """Note that a tree may be in pieces from now on; what it returns ends that, once its rows are gone for good.

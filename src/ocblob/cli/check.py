@@ -116,7 +116,7 @@ def _databases(
     for url in [db] if db else [entry.url for entry in entries if store.registry.is_here(entry)]:
         place = config.Place(url, "registered")
         try:
-            named = registered_tables(store, config.database_path(place))
+            named = registered_tables(store, config.database_address(place))
             at = stack.enter_context(opened(place, also=named))
         except (DatabaseError, UsageError) as error:
             if db:

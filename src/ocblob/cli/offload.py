@@ -131,7 +131,7 @@ def _offer_plugin(place: config.Place, store_place: config.StorePlace, *, quiet:
     if config.plugin_installed():
         check_same_store(place, store_place)
         return
-    if not config.is_hosts_own(config.database_path(place)):
+    if not config.is_hosts_own(config.database_address(place)):
         return
     if not asker(yes=False)("OpenCode needs a plugin to give the model what moves out; install it?"):
         return
@@ -142,7 +142,7 @@ def _offer_plugin(place: config.Place, store_place: config.StorePlace, *, quiet:
 
 def _print(place: config.Place, done: OffloadPass, *, dry_run: bool) -> None:
     report = done.report
-    click.echo(f"{'would offload' if dry_run else 'offload'}  {place.url}")
+    click.echo(f"{'would offload' if dry_run else 'offload'}  {place.shown}")
     click.echo(
         f"  moved     {report.payloads:,} payloads out of {report.cells_swapped:,} cells:"
         f" {format_size(report.payload_chars)} of base64"

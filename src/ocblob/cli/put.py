@@ -9,7 +9,7 @@ import click
 
 from ocblob import config
 from ocblob.cli.options import create_option, previews_option, print_json, sayer, standard_options
-from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.databases.opening import open_database
 from ocblob.errors import UsageError
 from ocblob.hosts.detect import host_of
 from ocblob.placeholders.preview import previews_for
@@ -85,9 +85,9 @@ class _Named(NamedTuple):
 
 def _named(db: str) -> _Named:
     """The database that will hold the ref; it must be one that can be opened."""
-    path = config.database_path(config.database_place(db))
-    with SQLiteDatabase(path, read_only=True) as database:
-        return _Named(database.url, host_of(database.tables()), config.prompt_files_of(path))
+    address = config.database_address(config.database_place(db))
+    with open_database(address, read_only=True) as database:
+        return _Named(database.url, host_of(database.tables()), config.prompt_files_of(address))
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ def command(
             too_large=done.too_large,
         )
     elif not quiet:
-        click.echo(f"{'would restore' if dry_run else 'restore'}  {place.url}")
+        click.echo(f"{'would restore' if dry_run else 'restore'}  {place.shown}")
         click.echo(
             f"  put back  {report.refs_restored:,} attachments into {report.cells_restored:,} cells,"
             f" {format_size(report.size)}"

@@ -89,7 +89,7 @@ def command(
 
 def _print(place: config.Place, retention: Retention, done: RetainPass) -> None:
     plan, report = done.plan, done.report
-    click.echo(f"{'retain' if report is not None else 'would retain'}  {place.url}")
+    click.echo(f"{'retain' if report is not None else 'would retain'}  {place.shown}")
     click.echo(f"  limits    {limits_words(retention.settings)}")
     if report is None:
         _print_evictions(plan)

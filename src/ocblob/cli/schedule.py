@@ -55,7 +55,7 @@ def install_command(
     check_same_store(database, store_place, optional=False)
     job = maintain_job(database, store_place, Every.of(every_s), command=own_command())
     report = install(_machine(dry_run=dry_run), job, kind)
-    if wished.offload and config.is_hosts_own(config.database_path(database)) and not config.plugin_installed():
+    if wished.offload and config.is_hosts_own(config.database_address(database)) and not config.plugin_installed():
         report.notes.append("it moves no attachment out until OpenCode has the plugin: `ocblob plugin install`")
     report.notes += [f"{name} is not kept; a limit belongs into the config file" for name in lost_limits()]
     report.notes += [f"{name} is not kept; boto3 reads ~/.aws/credentials" for name in lost_secrets(store_place)]

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import click
 
 from ocblob import config
-from ocblob.urls import shown_url
 from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import byte_bar, print_json, print_problems, sayer, standard_options
 from ocblob.errors import UsageError
@@ -14,6 +13,7 @@ from ocblob.inspection import store_info, validate
 from ocblob.stores import open_store
 from ocblob.sync import sync
 from ocblob.units import format_size
+from ocblob.urls import shown_url
 
 
 @click.group()
@@ -92,7 +92,7 @@ def forget_db(
     """Take a database off the list: what only its rows name is unreferenced from then on."""
     del db, verbose
     with open_store(store_place) as store:
-        names = {database, str(config.database_path(config.Place(database, "argument")).resolve())}
+        names = {database, config.database_address(config.Place(database, "argument")).name}
         found = [entry for entry in store.registry.databases() if names & {entry.id, entry.url}]
         if len(found) != 1:
             known = "is not registered" if not found else "is registered from several machines"

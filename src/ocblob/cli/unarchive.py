@@ -136,7 +136,7 @@ def _list(headers: list[Header], *, as_json: bool) -> None:
 
 def _print(place: config.Place, done: UnarchivePass, *, dry_run: bool) -> None:
     report = done.report
-    click.echo(f"{'would unarchive' if dry_run else 'unarchive'}  {done.archive} -> {place.url}")
+    click.echo(f"{'would unarchive' if dry_run else 'unarchive'}  {done.archive} -> {place.shown}")
     if dry_run:
         print_table(_PLANNED, map(_planned, done.plans), numbers=_NUMBERS)
     for fate, words in _WORDS:

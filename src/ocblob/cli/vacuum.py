@@ -5,7 +5,7 @@ import click
 from ocblob import config
 from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import dry_run_option, print_json, print_warnings, sayer, standard_options
-from ocblob.databases.sqlite.vacuum import FileSizes, Method, VacuumReport
+from ocblob.databases.vacuum import FileSizes, Method, VacuumReport
 from ocblob.errors import UsageError
 from ocblob.size_warnings import look, told
 from ocblob.space import vacuum_pass
@@ -42,13 +42,13 @@ def command(
         raise UsageError("--in-place and --swap exclude each other")
     method: Method = "in-place" if in_place else "swap" if swap else "auto"
     place = config.database_place(db)
-    path = config.database_path(place)
-    report = vacuum_pass(path, method=method, force=force, dry_run=dry_run, say=sayer(quiet=quiet))
-    warning = look(path, found=report.after)
+    address = config.database_address(place)
+    report = vacuum_pass(address, method=method, force=force, dry_run=dry_run, say=sayer(quiet=quiet))
+    warning = look(address, found=report.after)
     if as_json:
         print_json(report, warnings=told(warning), too_large=warning is not None)
     elif not quiet:
-        click.echo(f"{'would vacuum' if dry_run else 'vacuum'}  {place.url} ({report.method})")
+        click.echo(f"{'would vacuum' if dry_run else 'vacuum'}  {place.shown} ({report.method})")
         click.echo(f"  before  {_sizes(report.before)}")
         if dry_run:
             click.echo(f"  needs   {format_size(report.room_needed)} of room for a while")

@@ -22,7 +22,14 @@ from ocblob.config.host import (
     stray_plugins,
 )
 from ocblob.config.keys import Vacuum
-from ocblob.config.places import Place, database_path, database_place, named_database, plugin_database
+from ocblob.config.places import (
+    Place,
+    database_address,
+    database_path,
+    database_place,
+    named_database,
+    plugin_database,
+)
 from ocblob.config.session_settings import Settings, settings
 from ocblob.config.stores import StorePlace, passed_on, previews, store_place
 from ocblob.config.variables import with_variables
@@ -37,6 +44,7 @@ __all__ = [
     "Vacuum",
     "archive_directory",
     "config_file",
+    "database_address",
     "database_path",
     "database_place",
     "effective",

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocblob.urls import is_secret
 from ocblob.config.directories import config_path
 from ocblob.config.keys import FILE_KEYS, SESSION_KEYS
 from ocblob.config.variables import CONFIG_VARIABLE
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded, link_to_nothing
+from ocblob.urls import is_secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ocblob.databases.addresses import Address
 from ocblob.hosts import opencode
 
 
-def is_hosts_own(path: Path, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the host app itself opens this database."""
-    return opencode.is_own_database(path, environment, Path.home())
+def is_hosts_own(database: Address, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the host app itself opens this database: it opens no server's."""
+    return database.path is not None and opencode.is_own_database(database.path, environment, Path.home())
 
 
 def host_databases(environment: Mapping[str, str] = os.environ) -> list[Path]:
@@ -27,9 +28,9 @@ def prompt_history_places(environment: Mapping[str, str] = os.environ) -> list[P
     return opencode.prompt_history_places(environment, Path.home())
 
 
-def prompt_files_of(path: Path, environment: Mapping[str, str] = os.environ) -> list[str]:
+def prompt_files_of(database: Address, environment: Mapping[str, str] = os.environ) -> list[str]:
     """The files of prompts that may come to hold refs of this database, there or not; none if it is not the host's."""
-    if not is_hosts_own(path, environment):
+    if not is_hosts_own(database, environment):
         return []
     return [str(place.resolve()) for place in prompt_history_places(environment)]
 

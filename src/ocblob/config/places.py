@@ -2,24 +2,31 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ocblob.urls import shown_url
 from ocblob.config.host import host_databases
 from ocblob.config.variables import DATABASE_VARIABLE
+from ocblob.databases.addresses import Address, file_address, is_server, server_address
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.hosts import opencode
+from ocblob.urls import shown_url
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A database or a store, and why it is this one."""
 
-    url: str
+    url: str = field(repr=False)
+    """As it was said; of a server with the password."""
     source: str
     """`--db`, `OCBLOB_DB`, `default` ..."""
+
+    @property
+    def shown(self) -> str:
+        """How messages name it: without a password."""
+        return shown_url(self.url)
 
 
 def named_database(option: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -52,13 +59,27 @@ def plugin_database(option: str | None, environment: Mapping[str, str] = os.envi
     return Place(str(opencode.default_database(environment, Path.home())), "default")
 
 
-def database_path(place: Place) -> Path:
-    """The file of a SQLite database: a path, or `sqlite:///path`."""
+def database_address(place: Place) -> Address:
+    """Where a database is: a path, `sqlite:///path`, or a server's URL.
+
+    Raises `UsageError` for a kind of database that is not known.
+    """
+    if is_server(place.url):
+        return server_address(place.url)
     if place.url.startswith("sqlite:///"):
-        return Path(place.url.removeprefix("sqlite:///"))
-    if "://" in place.url:
-        raise UsageError(f"{shown_url(place.url)}: this version opens SQLite files only")
-    return expanded(place.url)
+        return file_address(Path(place.url.removeprefix("sqlite:///")))
+    return file_address(expanded(place.url))
+
+
+def database_path(place: Place) -> Path:
+    """The file of a database that can be nothing else: OpenCode keeps its own in one. Raises `UsageError`."""
+    path = database_address(place).path
+    if path is None:
+        raise UsageError(
+            f"{place.shown} ({place.source}) is on a server, and OpenCode opens files only",
+            hint="--db names the file of OpenCode's own database",
+        )
+    return path
 
 
 def not_empty(text: str, option: str) -> str:

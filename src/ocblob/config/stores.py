@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ocblob.backends import local_path
-from ocblob.urls import is_secret, refuse_secrets
 from ocblob.config.directories import data_directory, state_directory
 from ocblob.config.file import ConfigFile, config_file
 from ocblob.config.places import Place, not_empty
@@ -14,6 +13,7 @@ from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.store.places import CACHE_BYTES, LocalTier, Options
 from ocblob.units import parse_size
+from ocblob.urls import is_secret, refuse_secrets
 
 
 @dataclass(frozen=True, slots=True)

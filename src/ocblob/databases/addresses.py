@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ocblob.urls import shown_url
 from ocblob.errors import UsageError
+from ocblob.urls import shown_url
 
 _DRIVERS: Final = {
     "postgresql": "postgresql+psycopg",

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from ocblob import config
-from ocblob.databases.sqlite.vacuum import sizes
+from ocblob.databases.disk import sizes
 from ocblob.errors import DatabaseError
 from ocblob.maintaining.lock import sole_maintainer
 from ocblob.maintaining.report import MaintainReport, Step, StepName
@@ -29,15 +29,15 @@ def maintain(orders: Orders) -> MaintainReport:
     begun = time.monotonic()
     if orders.settings.limits.given:
         orders.settings.limits.check()
-    path = orders.path
-    before = sizes(path)
-    with contextlib.nullcontext() if orders.dry_run else sole_maintainer(orders.state, path):
-        report = MaintainReport(path, before, before, run_steps(orders))
+    address = orders.address
+    before = sizes(address)
+    with contextlib.nullcontext() if orders.dry_run else sole_maintainer(orders.state, address):
+        report = MaintainReport(address.name, before, before, run_steps(orders))
     with contextlib.suppress(DatabaseError):
-        report.after = sizes(path)
-        if (warning := look(path, found=report.after)) is not None:
+        report.after = sizes(address)
+        if (warning := look(address, found=report.after)) is not None:
             report.too_large = True
-            if not orders.scheduled or is_due(path, warning):
+            if not orders.scheduled or is_due(address, warning):
                 report.warning = warning.text
     report.elapsed_s = time.monotonic() - begun
     return report

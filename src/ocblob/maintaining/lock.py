@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ocblob.databases.addresses import Address
 from ocblob.errors import DatabaseError, DatabaseLockedError
 from ocblob.filesystem import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE
 
 
 @contextlib.contextmanager
-def sole_maintainer(directory: Path, database: Path) -> Iterator[None]:
+def sole_maintainer(directory: Path, database: Address) -> Iterator[None]:
     """Keep every other maintenance pass of this database out. Raises `DatabaseLockedError` if one is running."""
     import filelock  # noqa: PLC0415 - 30 ms that only a pass is worth
 
@@ -43,9 +44,10 @@ def sole_maintainer(directory: Path, database: Path) -> Iterator[None]:
         lock.release()
 
 
-def name_of(database: Path) -> str:
+def name_of(database: Address) -> str:
     """A file name for what belongs to one database, by whatever path it is named."""
-    return hashlib.sha256(os.fsencode(os.path.normcase(database.resolve()))).hexdigest()[:16]
+    name = database.name if database.path is None else os.path.normcase(database.name)
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 def _said_by(holder: Path) -> str:

@@ -1,10 +1,9 @@
 """What a maintenance pass did: one entry a step, whatever became of it."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-from ocblob.databases.sqlite.vacuum import FileSizes
+from ocblob.databases.vacuum import FileSizes
 from ocblob.errors import DatabaseError, DatabaseFullError, DatabaseLockedError, OcblobError, StoreLockedError
 
 StepName = Literal["offload", "retain", "evict", "prune", "vacuum"]
@@ -47,7 +46,7 @@ class Step:
 class MaintainReport:
     """A pass as a whole."""
 
-    database: Path
+    database: str
     before: FileSizes
     after: FileSizes
     steps: list[Step] = field(default_factory=list)

@@ -7,8 +7,9 @@ from typing import Final
 
 from ocblob import config
 from ocblob.cells import Column, Scope
+from ocblob.databases.addresses import Address
 from ocblob.databases.base import Database
-from ocblob.databases.sqlite.vacuum import sizes
+from ocblob.databases.disk import sizes
 from ocblob.deletions import evict_pass
 from ocblob.errors import BackendError, DeletionRefusedError, OcblobError, StoreNotFoundError
 from ocblob.evict import Limits
@@ -58,9 +59,9 @@ class Orders:
     progress: Progress = field(default=lambda *_: lambda _size: None)
 
     @property
-    def path(self) -> Path:
-        """The database's file."""
-        return config.database_path(self.place)
+    def address(self) -> Address:
+        """Where the database is."""
+        return config.database_address(self.place)
 
 
 def offload_step(orders: Orders, before: list[Step]) -> Step | None:
@@ -68,7 +69,7 @@ def offload_step(orders: Orders, before: list[Step]) -> Step | None:
     del before
     if not orders.settings.offload:
         return None
-    if orders.need_plugin and config.is_hosts_own(orders.path):
+    if orders.need_plugin and config.is_hosts_own(orders.address):
         if not config.plugin_installed():
             return Step("offload", skipped=_NO_PLUGIN)
         check_same_store(orders.place, orders.store)
@@ -108,7 +109,7 @@ def _tables(orders: Orders) -> tuple[str, ...]:
     """The cells of a database of no known host are those that were named when it was offloaded by hand."""
     try:
         with open_store(orders.store, read_only=True) as store:
-            return next((entry.tables for entry in registered(store, orders.path) if entry.host == GENERIC), ())
+            return next((entry.tables for entry in registered(store, orders.address) if entry.host == GENERIC), ())
     except (StoreNotFoundError, BackendError):
         return ()
 
@@ -171,11 +172,11 @@ def vacuum_step(orders: Orders, before: list[Step]) -> Step | None:
     if any(step.broken for step in before):
         return Step("vacuum", skipped=_UNTRUSTED, complete=False)
     if orders.dry_run:
-        if orders.vacuum == "auto" and not sizes(orders.path).worth_vacuum:
+        if orders.vacuum == "auto" and not sizes(orders.address).worth_vacuum:
             return None
-        planned = vacuum_pass(orders.path, method="gentle", force=False, dry_run=True, say=orders.say)
+        planned = vacuum_pass(orders.address, method="gentle", force=False, dry_run=True, say=orders.say)
         return Step("vacuum", planned)
-    after = vacuum_after(orders.path, orders.vacuum, say=orders.say, method="gentle")
+    after = vacuum_after(orders.address, orders.vacuum, say=orders.say, method="gentle")
     if after.report is None:
         return Step("vacuum", skipped=after.skipped, complete=False) if after.skipped else None
     return Step("vacuum", after.report, complete=after.report.complete or after.report.put_off)

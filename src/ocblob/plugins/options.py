@@ -8,12 +8,12 @@ from typing import Any
 
 from ocblob import config
 from ocblob.backends import local_path
-from ocblob.urls import refuse_secrets, shown_url
 from ocblob.config.keys import key_of, meant
 from ocblob.errors import BackendError, StoreError, UsageError
 from ocblob.hosts.opencode.installation import installed
 from ocblob.space import Say
 from ocblob.stores import create_store
+from ocblob.urls import refuse_secrets, shown_url
 
 NEW: Mapping[str, Any] = {"ingest": True, "rescan": True}
 """What stands in a new entry, to be found and changed by hand."""
@@ -103,7 +103,7 @@ def check_same_store(database: config.Place, store: config.StorePlace, *, option
     Without a plugin there is nothing to compare; a project's plugin is not looked at. `optional` is whether the command
     has --no-plugin.
     """
-    if not config.is_hosts_own(config.database_path(database)):
+    if not config.is_hosts_own(config.database_address(database)):
         return
     found = installed(config.plugin_site())
     if not found or not found[-1].options.get("store"):

@@ -45,7 +45,7 @@ def find_refs_of(place: config.Place) -> RefsFound:
 
 def count_prompt_refs(place: config.Place) -> int:
     """The refs of prompts beside the host app's own database. Raises `DatabaseError` if a file cannot be read."""
-    if not config.is_hosts_own(config.database_path(place)):
+    if not config.is_hosts_own(config.database_address(place)):
         return 0
     count = 0
     for path in config.prompt_history_files():

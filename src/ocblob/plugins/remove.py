@@ -129,7 +129,7 @@ def _restore(entry: Installed, *, progress: Progress, say: Say) -> RestorePass:
         scope=lambda _: Scope(),
         dry_run=False,
         force=False,
-        prompts=config.is_hosts_own(config.database_path(place)),
+        prompts=config.is_hosts_own(config.database_address(place)),
         progress=progress,
         say=say,
     )

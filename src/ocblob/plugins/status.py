@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from ocblob import config
-from ocblob.urls import is_secret, shown_url
 from ocblob.errors import BackendError, BlobError, DatabaseError, StoreError, UsageError
 from ocblob.hosts.opencode import Site
 from ocblob.hosts.opencode.installation import Installed, installed
@@ -17,6 +16,7 @@ from ocblob.plugins.options import database_of, same_place, store_of
 from ocblob.plugins.refs import RefsFound, find_refs_of
 from ocblob.status import v2_warnings
 from ocblob.stores import open_store
+from ocblob.urls import is_secret, shown_url
 
 COMMAND_TIMEOUT_S: Final = 30.0
 

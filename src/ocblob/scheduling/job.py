@@ -7,11 +7,11 @@ from typing import Final
 
 from ocblob import config
 from ocblob.backends import local_path
-from ocblob.urls import refuse_secrets
 from ocblob.config.said import LIMIT_VARIABLES
 from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE
 from ocblob.scheduling.base import NAME, Job
 from ocblob.scheduling.every import Every
+from ocblob.urls import refuse_secrets
 
 _PLACES: Final = (
     "XDG_CONFIG_HOME",
@@ -44,12 +44,13 @@ def maintain_job(
 
     Raises `UsageError` for a URL with a secret in it, which would be kept.
     """
-    path = config.database_path(database).absolute()
+    address = config.database_address(database)
+    named = address.name if address.path is None else str(address.path.absolute())
     local = local_path(store.url)
     if local is None:
         refuse_secrets(store.url)
     variables = config.passed_on(store, environment)
-    words = [*command, "maintain", "--scheduled", "--quiet", "--db", str(path)]
+    words = [*command, "maintain", "--scheduled", "--quiet", "--db", named]
     words += ["--store", store.url if local is None else str(local.absolute())]
     for option, variable in (("--config", CONFIG_VARIABLE), ("--cache-size", CACHE_VARIABLE)):
         if value := variables.pop(variable, None):
@@ -57,7 +58,7 @@ def maintain_job(
     names = (*_PLACES, *(_S3_PLACES if local is None else ()))
     variables |= {name: environment[name] for name in names if environment.get(name)}
     return Job(
-        job_name(database), tuple(words), dict(sorted(variables.items())), every, f"ocblob: maintenance of {path}"
+        job_name(database), tuple(words), dict(sorted(variables.items())), every, f"ocblob: maintenance of {named}"
     )
 
 
@@ -65,8 +66,7 @@ def job_name(database: config.Place) -> str:
     """Of a database that is found by itself the plain name, of one that is named its own."""
     if database.source in {"found", "default"}:
         return NAME
-    path = config.database_path(database).resolve()
-    return f"{NAME}-{sha256(os.fsencode(path)).hexdigest()[:8]}"
+    return f"{NAME}-{sha256(os.fsencode(config.database_address(database).name)).hexdigest()[:8]}"
 
 
 def lost_secrets(store: config.StorePlace, environment: Mapping[str, str] = os.environ) -> list[str]:

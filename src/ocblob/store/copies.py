@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ocblob.backends import local_path
-from ocblob.urls import refuse_secrets
 from ocblob.backends.base import Backend
 from ocblob.backends.local import LocalBackend
 from ocblob.digest import digest_of
@@ -38,6 +37,7 @@ from ocblob.store.layout import (
     read_identity,
 )
 from ocblob.store.tier import staged_object
+from ocblob.urls import refuse_secrets
 
 if TYPE_CHECKING:
     from ocblob.store.blobstore import BlobStore

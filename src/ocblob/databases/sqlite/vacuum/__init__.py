@@ -5,16 +5,11 @@ else has the database open; `in_place` is SQLite's own VACUUM, beside other proc
 """
 
 from ocblob.databases.sqlite.vacuum.leftovers import mend
-from ocblob.databases.sqlite.vacuum.measuring import FileSizes, in_use, sizes
-from ocblob.databases.sqlite.vacuum.planning import Chosen, Method, VacuumPlan, plan_vacuum
-from ocblob.databases.sqlite.vacuum.running import VacuumReport, apply_vacuum
+from ocblob.databases.sqlite.vacuum.measuring import in_use, sizes
+from ocblob.databases.sqlite.vacuum.planning import plan_vacuum
+from ocblob.databases.sqlite.vacuum.running import apply_vacuum
 
 __all__ = [
-    "Chosen",
-    "FileSizes",
-    "Method",
-    "VacuumPlan",
-    "VacuumReport",
     "apply_vacuum",
     "in_use",
     "mend",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from ocblob.databases.sqlite.connection import check_file, connect, translated
-from ocblob.databases.sqlite.vacuum.measuring import FileSizes, locked
+from ocblob.databases.sqlite.vacuum.measuring import locked
+from ocblob.databases.vacuum import FileSizes
 from ocblob.errors import DatabaseLockedError
 
 TEMPORARY: Final = ".ocblob-vacuum-"

@@ -2,57 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import apsw
 
 from ocblob.databases.sqlite.connection import check_file, connect, translated
+from ocblob.databases.vacuum import FileSizes
 from ocblob.errors import DatabaseLockedError
-
-WORTH_BYTES: Final = 64 * 10**6
-"""What a vacuum that nobody asked for gives back at least."""
-WORTH_SHARE: Final = 0.25
-"""And how much of the file that is."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileSizes:
-    """What a database takes on disk, and how much of it is alive. Bytes."""
-
-    file: int
-    wal: int
-    page_size: int
-    pages: int
-    free_pages: int
-    journal_mode: str
-
-    @property
-    def total(self) -> int:
-        """File and WAL."""
-        return self.file + self.wal
-
-    @property
-    def free(self) -> int:
-        """In pages that hold nothing."""
-        return self.free_pages * self.page_size
-
-    @property
-    def live(self) -> int:
-        """In pages that hold something."""
-        return (self.pages - self.free_pages) * self.page_size
-
-    @property
-    def whole(self) -> int:
-        """The file once its WAL is in it; it is larger now if a vacuum could not shrink it yet."""
-        return max(self.file, self.pages * self.page_size)
-
-    @property
-    def worth_vacuum(self) -> bool:
-        """Whether so much of it is free that a pass should give it back by itself."""
-        free = self.whole - self.live
-        return free > WORTH_BYTES and free > WORTH_SHARE * self.whole
 
 
 def sizes(path: Path) -> FileSizes:

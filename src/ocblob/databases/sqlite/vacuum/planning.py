@@ -3,19 +3,15 @@
 import math
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
+from ocblob.databases.addresses import file_address
 from ocblob.databases.sqlite.connection import check_file
 from ocblob.databases.sqlite.vacuum.leftovers import is_cut_short
-from ocblob.databases.sqlite.vacuum.measuring import FileSizes, in_use, sizes
+from ocblob.databases.sqlite.vacuum.measuring import in_use, sizes
+from ocblob.databases.vacuum import Chosen, FileSizes, Method, VacuumPlan
 from ocblob.errors import DatabaseError, DatabaseLockedError, DatabaseUnsupportedError
-
-Method = Literal["auto", "gentle", "swap", "in-place"]
-"""`gentle` is `auto` for a pass that nobody waits for: what a live host would notice is left to a quiet moment."""
-Chosen = Literal["swap", "in-place", "checkpoint", "none"]
-"""What a plan comes to; `checkpoint` where only the WAL has to give room back, or may for now."""
 
 SWAP_SUPPORTED: Final = sys.platform != "win32"
 """Windows lets nobody rename over a file that is open."""
@@ -27,25 +23,6 @@ FRAME_BYTES: Final = 24
 """Of SQLite's WAL, beside each page in it."""
 SMALL_ROOM: Final = 256 * 1024
 """The WAL's header and index, a page or two that a B-tree needs more than before."""
-
-
-@dataclass(frozen=True, slots=True)
-class VacuumPlan:
-    """What a vacuum would do."""
-
-    path: Path
-    before: FileSizes
-    in_use: bool
-    """Another process has the database open."""
-    method: Chosen
-    room_needed: int
-    """Bytes on the database's disk, for a while."""
-    blocks_s: float
-    """How long writers would wait, at the worst."""
-    put_off: str = ""
-    """Why more than this is left to a quiet moment."""
-    patience_s: float = math.inf
-    """After how long in place it is given up for a host that waits."""
 
 
 def plan_vacuum(path: Path, *, method: Method = "auto") -> VacuumPlan:
@@ -63,7 +40,7 @@ def plan_vacuum(path: Path, *, method: Method = "auto") -> VacuumPlan:
         )
     blocks = before.live / IN_PLACE_BYTES_PER_S if chosen == "in-place" else 0.0
     patience = GENTLE_S if method == "gentle" and _may_wait(before, used=used) else math.inf
-    return VacuumPlan(resolved, before, used, chosen, room, blocks, put_off, patience)
+    return VacuumPlan(file_address(resolved), before, used, chosen, room, blocks, put_off, patience)
 
 
 def _choose(path: Path, before: FileSizes, method: Method, *, used: bool) -> tuple[Chosen, str]:
