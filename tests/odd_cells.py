@@ -362,6 +362,8 @@ CELLS: Final = (
 class Reader:
     """A cell in memory, read in pieces."""
 
+    version: Final = None
+
     def __init__(self, data: bytes, *, piece: int = PIECE_BYTES) -> None:
         self._data = data
         self._piece = piece

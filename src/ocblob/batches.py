@@ -156,7 +156,7 @@ class CellBatches:
             receipt = self._put(group, batch)
             self._stored(receipt)
             ready = [item for item in group.planned if not self._refused(item, receipt)]
-            edits = [Edit(item.cell, len(item.plan.content), _content(item), _same(item)) for item in ready]
+            edits = [_edit(item) for item in ready]
             results = self._database.swap(edits, stamp=group.stamp)
         except BaseException:
             self._stopped = True
@@ -230,6 +230,10 @@ class _Readers:
         finally:
             # Not released: the next payload is likely to be in the same cell, further on.
             self._free.put(cells)
+
+
+def _edit(item: PlannedCell) -> Edit:
+    return Edit(item.cell, len(item.plan.content), _content(item), _same(item), item.plan.version)
 
 
 def _content(item: PlannedCell) -> Callable[[], Iterator[bytes]]:

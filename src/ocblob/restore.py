@@ -63,6 +63,8 @@ class RestorePlan:
     """The whole cell as it is: refs and the text around them."""
     refs: tuple[RefSpan, ...]
     """Those whose blobs are there and true."""
+    version: object = None
+    """`CellReader.version` of what was read."""
 
     @property
     def size(self) -> int:
@@ -155,7 +157,10 @@ class _Planner:
                 self._report.tell(f"{self._database.label(cell)}: {words}")
             else:
                 resolved.append(span)
-        return RestorePlan(cell, b"".join(reader.read(0, reader.size)), tuple(resolved)) if resolved else None
+        if not resolved:
+            return None
+        original = b"".join(reader.read(0, reader.size))
+        return RestorePlan(cell, original, tuple(resolved), reader.version)
 
 
 def _may_hold_refs(reader: CellReader) -> bool:
@@ -233,7 +238,7 @@ class _Restorer:
         def unchanged(reader: CellReader) -> bool:
             return reader.size == len(plan.original) and b"".join(reader.read(0, reader.size)) == plan.original
 
-        return Edit(plan.cell, plan.size, lambda: plan.chunks(self._store), unchanged)
+        return Edit(plan.cell, plan.size, lambda: plan.chunks(self._store), unchanged, plan.version)
 
     def _count(self, plan: RestorePlan) -> None:
         self._report.cells_restored += 1

@@ -32,6 +32,8 @@ RAW_DIGEST_BYTES_MIN: Final = 64 * 1024 * 1024
 HASHED_CHUNKS: Final = 16
 RAW_DIGEST_SPANS_MIN: Final = 200
 """And so are cells with more data URLs in them than this."""
+_Pairs = tuple[tuple[str, str], ...]
+"""What refs say of themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +62,33 @@ class OffloadPlan:
     """How many had moved out before."""
     raw_digest: str = ""
     """Of the cell as it was read, if finding its payloads again would take too long under a lock."""
+    version: object = None
+    """`CellReader.version` of what was read."""
 
 
-def plan_offload(reader: CellReader, *, min_chars: int, store: str, previews: Previews | None = None) -> OffloadPlan:
+def plan_offload(
+    reader: CellReader, *, min_chars: int, store: str, previews: Previews | None = None, by: str = ""
+) -> OffloadPlan:
     """Scan a cell and build its new content; a picture's ref shows it if there are `previews`.
 
-    Memory: the text that stays, at most `KEPT_BYTES_MAX`, and what a preview takes.
+    Refs say `by` what they were made, if that is no offload. Memory: the text that stays, at most `KEPT_BYTES_MAX`,
+    and what a preview takes.
     """
     raw = Hasher() if reader.size >= RAW_DIGEST_BYTES_MIN else None
-    found = _find(_seen_by(raw, reader.read(0, reader.size)), min_chars=min_chars, store=store)
+    pairs = (("store", store), ("by", by)) if by else (("store", store),)
+    found = _find(_seen_by(raw, reader.read(0, reader.size)), min_chars=min_chars, pairs=pairs)
     if not found.payloads:
         return OffloadPlan((), (), b"", found.inline, found.refs)
     refusal = Reason.KEPT_TEXT
     if spliced_size(reader.size, found.replacements) <= KEPT_BYTES_MAX:
         if previews is not None:
-            _show(found, reader, previews, store)
+            _show(found, reader, previews, pairs)
         content = b"".join(splice(reader, found.replacements))
         if is_json(content):
             digest = raw.hexdigest() if raw else _raw_digest(reader) if found.seen > RAW_DIGEST_SPANS_MIN else ""
             ref_chars = tuple(new.size for new in found.replacements)
-            return OffloadPlan(tuple(found.payloads), ref_chars, content, found.inline, found.refs, digest)
+            payloads = tuple(found.payloads)
+            return OffloadPlan(payloads, ref_chars, content, found.inline, found.refs, digest, reader.version)
         refusal = Reason.BROKEN_JSON
     found.inline[refusal] = found.inline.get(refusal, 0) + len(found.payloads)
     return OffloadPlan((), (), b"", found.inline, found.refs)
@@ -133,7 +142,7 @@ class _Found:
     seen: int = 0
 
 
-def _find(chunks: Iterator[bytes], *, min_chars: int, store: str) -> _Found:
+def _find(chunks: Iterator[bytes], *, min_chars: int, pairs: _Pairs) -> _Found:
     found = _Found()
     for span in scan(chunks, min_chars=min_chars):
         found.seen += 1
@@ -142,7 +151,7 @@ def _find(chunks: Iterator[bytes], *, min_chars: int, store: str) -> _Found:
             continue
         stays = span.reason if isinstance(span, InlineSpan) else None
         if isinstance(span, PayloadSpan):
-            replacement = _replacement(span, store)
+            replacement = _replacement(span, pairs)
             if isinstance(replacement, Replacement):
                 found.payloads.append(span)
                 found.replacements.append(replacement)
@@ -155,11 +164,11 @@ def _find(chunks: Iterator[bytes], *, min_chars: int, store: str) -> _Found:
     return found
 
 
-def _show(found: _Found, reader: CellReader, previews: Previews, store: str) -> None:
+def _show(found: _Found, reader: CellReader, previews: Previews, pairs: _Pairs) -> None:
     """Give pictures refs that show them, as long as the new content may be held in memory with these."""
     size = spliced_size(reader.size, found.replacements)
     for index, (span, plain) in enumerate(zip(found.payloads, found.replacements, strict=True)):
-        shown = preview_text(span.mime, _ref(span, store), previews, partial(_payload, reader, span))
+        shown = preview_text(span.mime, _ref(span, pairs), previews, partial(_payload, reader, span))
         if shown is None or size - plain.size + len(shown) > KEPT_BYTES_MAX:
             continue
         size += len(shown) - plain.size
@@ -206,8 +215,8 @@ def _update(hasher: Hasher, chunks: Iterable[bytes]) -> None:
         hasher.update(chunk)
 
 
-def _replacement(span: PayloadSpan, store: str) -> Replacement | Reason:
-    reference = reference_text(span.mime, _ref(span, store))
+def _replacement(span: PayloadSpan, pairs: _Pairs) -> Replacement | Reason:
+    reference = reference_text(span.mime, _ref(span, pairs))
     if reference is None:
         return Reason.NO_CARRIER
     if len(reference) >= span.end - span.start:
@@ -215,8 +224,8 @@ def _replacement(span: PayloadSpan, store: str) -> Replacement | Reason:
     return Replacement(span.start, span.end, len(reference), partial(_one, reference))
 
 
-def _ref(span: PayloadSpan, store: str) -> Ref:
-    return Ref(span.digest, span.size, (("store", store),))
+def _ref(span: PayloadSpan, pairs: _Pairs) -> Ref:
+    return Ref(span.digest, span.size, pairs)
 
 
 def reference_text(mime: str, ref: Ref) -> bytes | None:

@@ -62,6 +62,10 @@ class Line:
         """Bytes."""
         return self.end - self.start
 
+    @property
+    def version(self) -> None:
+        """The whole file is compared before it is replaced."""
+
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes from `start` to `end` of the line, in pieces. Raises `CellError`."""
         return self.file.read(self.start + start, self.start + end)
