@@ -87,8 +87,8 @@ def test_every_key_has_its_meaning(home: Home) -> None:
     """Each key of the file becomes the field of the settings, in bytes and seconds."""
     home.toml.write_text(
         'maxSizeMB = 200\nmaxAgeDays = 0.5\nmaxSessions = 100\nby = "used"\nkeepActiveDays = 3\nkeep = ["ses_1"]\n'
-        'archive = "kept"\narchiveRefs = true\nvacuum = "never"\nwarnMB = [0.5, 2]\noffload = false\nprune = false\n'
-        "evictMaxSizeMB = 1.5\nevictMaxAgeDays = 1\n"
+        'archive = "kept"\narchiveRefs = true\nmirror = "postgresql://me:secret@host/db"\nvacuum = "never"\n'
+        "warnMB = [0.5, 2]\noffload = false\nprune = false\nevictMaxSizeMB = 1.5\nevictMaxAgeDays = 1\n"
     )
     found = home.settings()
 
@@ -101,6 +101,7 @@ def test_every_key_has_its_meaning(home: Home) -> None:
         "keep": ("ses_1",),
         "archive": home.toml.parent / "kept",
         "archive_refs": True,
+        "mirror": "postgresql://me:secret@host/db",
         "vacuum": "never",
         "warn_bytes": (500_000, 2_000_000),
         "offload": False,
@@ -109,7 +110,7 @@ def test_every_key_has_its_meaning(home: Home) -> None:
         "evict_max_age_s": 86_400.0,
     }
     assert expected == {name: getattr(found, name) for name in expected}
-    assert [f"{home.toml}:{line}" for line in range(1, 15)] == [found.source(name) for name in expected]
+    assert [f"{home.toml}:{line}" for line in range(1, 16)] == [found.source(name) for name in expected]
     assert RetainLimits(200_000_000, 43_200.0, 100, "used", 3 * 86_400.0, ("ses_1",)) == found.limits
     assert list(expected) == [key.field for key in KEYS]
 
@@ -227,6 +228,41 @@ def test_no_archive_is_said_in_so_many_words(home: Home) -> None:
     )
 
 
+def test_a_mirror_is_beside_the_file_that_names_it(home: Home) -> None:
+    """A path as that of an archive, a variable's from where the command runs; a URL as it is."""
+    found = []
+    home.toml.write_text('mirror = "a.db"')
+    found += [home.settings().mirror, home.settings(OCBLOB_MIRROR="mysql://me:secret@host/db").mirror]
+    found += [home.settings(OCBLOB_MIRROR="b.db").mirror, home.settings().with_options(mirror="c.db").mirror]
+
+    assert [str(home.toml.parent / "a.db"), "mysql://me:secret@host/db", str(Path("b.db").absolute()), "c.db"] == found
+
+
+def test_a_password_stands_in_no_file_of_opencodes(home: Home) -> None:
+    """They are read by others and sent around; `config.toml` is ours. The error does not repeat it."""
+    url = "postgresql://me:secret@host/db"
+    refused = []
+    for settings in ({"session": {"mirror": url}}, entry(mirror=url)):
+        home.json.write_text(json.dumps(settings))
+        refused.append(str(home.refused()))
+    home.json.write_text(json.dumps({"session": {"mirror": "postgresql://me@host/db"}}))
+
+    assert [True, True] == ["has a password in it" in words and "secret" not in words for words in refused]
+    assert "postgresql://me@host/db" == home.settings().mirror
+    assert "secret" not in repr(home.settings(OCBLOB_MIRROR=url))
+
+
+def test_with_a_mirror_an_archive_is_one_that_somebody_wants(home: Home) -> None:
+    """What the mirror holds is not archived by default; whoever names an archive gets it beside the mirror."""
+    plain = home.settings()
+    mirrored = plain.with_options(mirror="m.db")
+    both = mirrored.with_options(archive=home.root)
+    home.toml.write_text('archive = "x"\nmirror = "m.db"')
+    written = home.settings()
+
+    assert [True, False, True, True] == [found.archives for found in (plain, mirrored, both, written)]
+
+
 def test_the_archives_lie_beside_the_store(home: Home) -> None:
     """By default both are in the user's data directory."""
     store = config.store_place(None, environment=home.environment)
@@ -271,6 +307,10 @@ WRONG: list[tuple[str, object, str]] = [
     ("archive", "all.json.zst", 'must be a directory, or false, found "all.json.zst"'),
     ("archive", "{env:HOME}/archives", 'must be a directory, or false, found "{env:HOME}/archives"'),
     ("archiveRefs", "yes", 'must be true or false, found "yes"'),
+    ("mirror", True, "must be a path or the URL of a database, found true"),
+    ("mirror", " ", 'must be a path or the URL of a database, found " "'),
+    ("mirror", "{env:MIRROR}", 'must be a path or the URL of a database, found "{env:MIRROR}"'),
+    ("mirror", "oracle://me:secret@host/db", 'is "oracle://me@host/db": oracle://me@host/db: no such kind of database'),
     ("vacuum", "sometimes", 'must be "auto", "always", "never", found "sometimes"'),
     ("vacuum", True, 'must be "auto", "always", "never", found true'),
     ("warnMB", 100, "must be a list of growing numbers of megabytes, none of them 0, found 100"),
@@ -478,7 +518,7 @@ def test_the_documented_table_is_the_one_that_holds() -> None:
     table = page.partition("| key | type | default | means | where |")[2].partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.strip().splitlines()[1:]]
     documented = {row[0].strip("`"): (row[2], row[4].strip(" |`")) for row in rows if not row[0].startswith("`[")}
-    special = {"archive": "`archives` beside the default store"}
+    special = {"archive": "`archives` beside the default store", "mirror": "no mirror"}
     expected = {
         key.name: (special.get(key.name, "no limit" if key.default is None else f"`{json.dumps(key.default)}`"), "all")
         for key in KEYS

@@ -60,7 +60,7 @@ def test_a_limit_of_this_shell_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OCBLOB_MAX_AGE", "30d")
     said = cli.run("schedule", "install", "--kind", "cron").out.decode()
 
-    assert "OCBLOB_MAX_AGE is not kept; a limit belongs into the config file" in said
+    assert "OCBLOB_MAX_AGE is not kept; it belongs into the config file" in said
     assert 1 == said.count("OCBLOB_MAX_AGE")
 
 

@@ -22,9 +22,10 @@ from ocblob.sessions.extraction import ExtractedBlobs, extract
 from ocblob.sessions.reader import Archive
 from ocblob.sessions.restocking import Named, Restocked, look, restock
 from ocblob.sessions.salvage import Salvaged, salvage
+from ocblob.sessions.sources import Header
 from ocblob.sessions.spans import refs_of
 from ocblob.sessions.unarchive import UnarchiveReport, apply_unarchive
-from ocblob.sessions.unarchive_plan import Choice, Fate, Header, SessionPlan, chosen, plan_unarchive
+from ocblob.sessions.unarchive_plan import Choice, Fate, SessionPlan, chosen, plan_unarchive
 from ocblob.space import Say
 from ocblob.stores import create_store, open_store
 

@@ -39,6 +39,7 @@ WRONG: dict[str, list[object]] = {
     "keep": ["ses_1", [5], [""], {}, 0],
     "archive": [True, 0, "", []],
     "archiveRefs": [0, "true", []],
+    "mirror": [True, False, 0, "", []],
     "vacuum": [True, False, "sometimes", 0],
 }
 

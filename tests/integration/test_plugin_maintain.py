@@ -50,6 +50,7 @@ def ended(command: FakeCommand, root: Path, kind: str) -> list[Any]:
         {"maxSessions": 9, "by": "used", "keepActiveDays": 0, "keep": ["ses_1", "ses_2"], "archive": "/a b/c"},
         {"maxSessions": 9, "archive": False, "archiveRefs": True, "vacuum": "never"},
         {"maxSessions": 9, "archive": "~/archives", "warnMB": [1], "prune": False, "evictMaxSizeMB": 5},
+        {"mirror": "postgresql://me@host/db"},
     ],
 )
 def test_the_pass_hears_what_the_entry_says(
@@ -58,6 +59,7 @@ def test_the_pass_hears_what_the_entry_says(
     """Limits and all that stands beside them; nothing that is null, and no directory that begins nowhere."""
     nothing: dict[str, object] = {"maxAgeDays": None} if "maxAgeDays" not in options else {}
     nothing |= {"archive": "beside/the/file"} if "archive" not in options else {}
+    nothing |= {"mirror": "beside/the/file.db"} if "mirror" not in options else {}
     given = command.options | {"rescan": False} | options | nothing
     case = runtime.one(tmp_path, {"options": given, "steps": [idle()]})
     (call,) = calls(command, "maintain", 1)

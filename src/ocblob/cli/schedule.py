@@ -57,7 +57,7 @@ def install_command(
     report = install(_machine(dry_run=dry_run), job, kind)
     if wished.offload and config.is_hosts_own(config.database_address(database)) and not config.plugin_installed():
         report.notes.append("it moves no attachment out until OpenCode has the plugin: `ocblob plugin install`")
-    report.notes += [f"{name} is not kept; a limit belongs into the config file" for name in lost_limits()]
+    report.notes += [f"{name} is not kept; it belongs into the config file" for name in lost_limits()]
     report.notes += [f"{name} is not kept; boto3 reads ~/.aws/credentials" for name in lost_secrets(store_place)]
     if as_json:
         print_json(report)

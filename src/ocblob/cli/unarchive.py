@@ -21,7 +21,8 @@ from ocblob.cli.options import (
 )
 from ocblob.cli.retention_options import day, shortened
 from ocblob.errors import UsageError
-from ocblob.sessions.unarchive_plan import Fate, Header, SessionPlan, chosen
+from ocblob.sessions.sources import Header
+from ocblob.sessions.unarchive_plan import Fate, SessionPlan, chosen
 from ocblob.unarchiving import UnarchivePass, found_in, unarchive_pass
 from ocblob.units import format_size
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ocblob.urls import is_secret, shown_url
 from ocblob.config.directories import archive_directory
 from ocblob.config.file import ConfigFile, read_file
 from ocblob.config.keys import KEYS, as_written
@@ -14,6 +13,7 @@ from ocblob.config.session_settings import DEFAULT, Settings, settings
 from ocblob.config.stores import backend_options, cache_bytes, previews_of, store_url
 from ocblob.config.variables import S3_VARIABLES
 from ocblob.errors import UsageError
+from ocblob.urls import is_secret, shown_url
 
 _Value = TypeVar("_Value")
 
@@ -82,12 +82,14 @@ def _of_sessions(found: Settings, environment: Mapping[str, str]) -> list[Settin
     rows = []
     for key in KEYS:
         value = as_written(key, getattr(found, key.field)) if key.name != "archive" else _archive(found, environment)
+        if key.name == "mirror" and found.mirror is not None:
+            value = shown_url(found.mirror)
         rows.append(Setting(key.name, value, found.source(key.field)))
     return rows
 
 
 def _archive(found: Settings, environment: Mapping[str, str]) -> str | bool:
-    return str(found.archive or archive_directory(environment)) if found.archive_wanted else False
+    return str(found.archive or archive_directory(environment)) if found.archives else False
 
 
 def _of_backends(

@@ -11,9 +11,10 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any, Final, Literal, get_args
 
-from ocblob.urls import shown_url
+from ocblob.databases.addresses import is_server, server_address
 from ocblob.errors import UsageError
 from ocblob.sessions.limits import AGE_MAX_S, DAY_S, KEEP_ACTIVE_S, SIZE_MAX_BYTES, By, RetainLimits
+from ocblob.urls import shown_url
 
 Vacuum = Literal["auto", "always", "never"]
 
@@ -131,6 +132,16 @@ def _directory(value: Any) -> str | None:
     return value
 
 
+def _database(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    if not value.strip() or _VARIABLE.search(value):
+        raise ValueError
+    if is_server(value):
+        server_address(value)
+    return value
+
+
 _BYS: Final = get_args(By)
 _VACUUMS: Final = get_args(Vacuum)
 _YES_OR_NO: Final = "true or false"
@@ -150,6 +161,7 @@ KEYS: Final = (
     Key("keep", "keep", [], "a list of session ids", _ids),
     Key("archive", "archive", None, "a directory, or false", _directory),
     Key("archiveRefs", "archive_refs", False, _YES_OR_NO, _boolean),
+    Key("mirror", "mirror", None, "a path or the URL of a database", _database),
     Key("vacuum", "vacuum", "auto", ", ".join(f'"{vacuum}"' for vacuum in _VACUUMS), _one_of(*_VACUUMS)),
     Key("warnMB", "warn_bytes", [100, 500, 1000], "a list of growing numbers of megabytes, none of them 0", _sizes),
     Key("offload", "offload", True, _YES_OR_NO, _boolean),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ocblob.config.file import ConfigFile, read_file
 from ocblob.config.host import plugin_site
 from ocblob.config.keys import Key, key_of
-from ocblob.config.variables import PLUGIN_VARIABLE
+from ocblob.config.variables import MIRROR_VARIABLE, PLUGIN_VARIABLE
 from ocblob.errors import UsageError
 from ocblob.hosts import opencode
 from ocblob.sessions.limits import RetainLimits
@@ -117,3 +117,5 @@ def _by_variables(environment: Mapping[str, str], problems: list[UsageError]) ->
             problems.append(UsageError(f"{variable}: {error}"))  # its hint is an option
         else:
             yield Said(key, value, variable, is_read=True)
+    if (mirror := key_of("mirror")) is not None and environment.get(MIRROR_VARIABLE):
+        yield Said(mirror, environment[MIRROR_VARIABLE], MIRROR_VARIABLE)

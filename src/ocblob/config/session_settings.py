@@ -11,10 +11,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ocblob.config.keys import Vacuum, meant
+from ocblob.config.places import Place
 from ocblob.config.said import Said, said
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.sessions.limits import KEEP_ACTIVE_S, By, RetainLimits
+from ocblob.urls import shown_url
 
 DEFAULT: Final = "default"
 _OPTION_OF: Final = {
@@ -42,6 +44,8 @@ class Settings:
     """None: `archive_directory()`."""
     archive_wanted: bool = True
     archive_refs: bool = False
+    mirror: str | None = field(default=None, repr=False)
+    """Another database that holds what goes: a path or a URL, which may have a password in it."""
     vacuum: Vacuum = "auto"
     warn_bytes: tuple[int, ...] = (100_000_000, 500_000_000, 1_000_000_000)
     offload: bool = True
@@ -59,6 +63,16 @@ class Settings:
         return RetainLimits(
             self.max_size, self.max_age_s, self.max_sessions, self.by, self.keep_active_s, tuple(self.keep)
         )
+
+    @property
+    def mirror_place(self) -> Place | None:
+        """The mirror; None if there is none."""
+        return None if self.mirror is None else Place(self.mirror, self.source("mirror"))
+
+    @property
+    def archives(self) -> bool:
+        """Whether what goes is archived. What a mirror holds is so only if somebody says it."""
+        return self.archive_wanted and (self.mirror is None or self.source("archive_wanted") != DEFAULT)
 
     def source(self, name: str) -> str:
         """Where a field's value comes from."""
@@ -118,6 +132,20 @@ def _value(one: Said) -> Any:
         if one.key.name == "archive" and value is not None:
             # Relative to the file that says it: a pass by a timer runs anywhere.
             return one.base / expanded(value)
+        if one.key.name == "mirror":
+            return _mirror(one, value)
     except UsageError as error:
         raise UsageError(f"{one.where}: {one.within}{error}", hint=error.hint) from error
+    return value
+
+
+def _mirror(one: Said, value: str) -> str:
+    """A path is absolute, as that of an archive. OpenCode's files are read by others: no password stands there."""
+    if "://" not in value:
+        return str((one.base / expanded(value)).absolute())
+    if one.within and shown_url(value) != value:
+        raise UsageError(
+            f"{one.key.name} {shown_url(value)} has a password in it",
+            hint="it may stand in config.toml, or where the driver looks for one",
+        )
     return value

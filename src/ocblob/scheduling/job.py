@@ -8,7 +8,7 @@ from typing import Final
 from ocblob import config
 from ocblob.backends import local_path
 from ocblob.config.said import LIMIT_VARIABLES
-from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE
+from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE, MIRROR_VARIABLE
 from ocblob.scheduling.base import NAME, Job
 from ocblob.scheduling.every import Every
 from ocblob.urls import refuse_secrets
@@ -77,5 +77,5 @@ def lost_secrets(store: config.StorePlace, environment: Mapping[str, str] = os.e
 
 
 def lost_limits(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Variables with limits of sessions: they hold here, and a scheduled pass does not get them."""
-    return [name for name in LIMIT_VARIABLES if environment.get(name)]
+    """Variables about sessions: they hold here, and a scheduled pass does not get them. A URL may hold a password."""
+    return [name for name in (*LIMIT_VARIABLES, MIRROR_VARIABLE) if environment.get(name)]

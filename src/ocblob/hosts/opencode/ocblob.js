@@ -52,12 +52,13 @@ const DEFAULTS = {
   maintainMinutes: 60,
   maxSizeMB: null, // null leaves this and what follows to the rest of ocblob's configuration
   maxAgeDays: null,
-  maxSessions: null, // with one of these three sessions are retained, by `ocblob maintain`
+  maxSessions: null, // with one of these three sessions are retained, by `ocblob maintain`; with a mirror mirrored
   by: null,
   keepActiveDays: null,
   keep: null,
   archive: null,
   archiveRefs: null,
+  mirror: null,
   vacuum: null,
   warnMB: null,
   offload: null,
@@ -78,6 +79,7 @@ const SESSIONS = {
   keep: (value) => Array.isArray(value) && value.every(isText),
   archive: (value) => value === false || isText(value),
   archiveRefs: (value) => typeof value === "boolean",
+  mirror: (value) => isText(value),
   vacuum: (value) => ["auto", "always", "never"].includes(value),
 }
 
@@ -103,8 +105,9 @@ function settings(given, tell) {
   return found
 }
 
-/** Whether sessions are to be retained: there is a limit, and nothing about it is unclear. */
-const retains = (options) => options.unclear.length === 0 && Object.keys(LIMITS).some((name) => options[name] !== null)
+/** Whether sessions are to be mirrored or retained: there is a mirror or a limit, and nothing about it is unclear. */
+const maintains = (options) =>
+  options.unclear.length === 0 && ["mirror", ...Object.keys(LIMITS)].some((name) => options[name] !== null)
 
 function fits(name, value) {
   const usual = DEFAULTS[name]
@@ -747,7 +750,7 @@ class Rescan {
   }
 }
 
-/** Old sessions are retained by the entry's limits, after a re-scan: an archive first, then out of the database. */
+/** Sessions are mirrored, and retained by the entry's limits, after a re-scan: `ocblob maintain` does it. */
 class Maintenance {
   #due = false
   #passes
@@ -787,8 +790,9 @@ class Maintenance {
 /** What this entry says about sessions: ocblob takes it for the plugin's options, in their rank among all settings. */
 function aboutSessions(options) {
   const said = Object.entries(options).filter(([name, value]) => DEFAULTS[name] === null && value !== null)
-  // A relative directory begins at the file that says it, which is known to ocblob where the entry is the user's.
-  return Object.fromEntries(said.filter(([name, value]) => name !== "archive" || value === false || isFixed(value)))
+  // A relative path begins at the file that says it, which is known to ocblob where the entry is the user's.
+  const isPlace = (name) => name === "archive" || name === "mirror"
+  return Object.fromEntries(said.filter(([name, value]) => !isPlace(name) || value === false || isFixed(value)))
 }
 
 /** A file that says when the last pass over a database began and who runs it; hosts take turns by it. */
@@ -944,7 +948,7 @@ export default async function ocblob(host, given) {
   const blobs = new Blobs(objectsDirectory(options), command, options.cacheMB * MIB)
   const ingest = new Ingest(options, command, databases, tell)
   const rescan = new Rescan(options, command, database, tell)
-  const maintenance = retains(options) ? new Maintenance(options, command, database, tell, rescan) : null
+  const maintenance = maintains(options) ? new Maintenance(options, command, database, tell, rescan) : null
   let look = null
 
   if (options.db && database() !== options.db) {
