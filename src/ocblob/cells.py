@@ -1,6 +1,7 @@
 """Where cells are and which of them a pass is about: values that databases and host profiles share."""
 
 from dataclasses import dataclass
+from json import dumps
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,24 @@ class Column:
 
     def __str__(self) -> str:
         return f"{self.table}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedColumn:
+    """A column with words that people look for."""
+
+    table: str
+    column: str
+    session: str
+    """The column with the id of the session that a row belongs to."""
+    json: bool = False
+    """Whether the words stand in JSON strings."""
+    mark: str = ""
+    """Text that must be in a cell too, so that its words count."""
+
+    def needle(self, words: str) -> str:
+        """The words as they stand there."""
+        return dumps(words, ensure_ascii=False)[1:-1] if self.json else words
 
 
 @dataclass(frozen=True, slots=True)

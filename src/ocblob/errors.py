@@ -17,6 +17,7 @@ OcblobError
 │   ├── ObjectNotFoundError     the key is not there
 │   └── StoreUnavailableError   it may be there: no answer, no permission, a broken device
 ├── ArchiveError                a file is no archive of sessions, or not as it was written
+├── FleetError                  a cluster does not answer, or its workers are not as they must be
 ├── HostError                   the running host app does not answer, or not as it should
 ├── ScheduleError               the system's scheduler refuses, or there is none
 └── DatabaseError
@@ -106,6 +107,10 @@ class StoreUnavailableError(BackendError):
 
 class ArchiveError(OcblobError):
     """A file is no archive of sessions, or not as it was written; nothing of it was taken."""
+
+
+class FleetError(OcblobError):
+    """A cluster of workers does not answer, or they cannot do what is asked of them."""
 
 
 class HostError(OcblobError):

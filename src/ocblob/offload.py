@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from ocblob.batches import CellBatches, Committed, PlannedCell
 from ocblob.cells import Column, Scope
@@ -52,6 +52,10 @@ class OffloadReport(PassReport):
     def complete(self) -> bool:
         """Whether every payload that should have moved has."""
         return not self.failed and not self.changed
+
+    def troubles(self) -> int:
+        """How many things went wrong, told in words or not."""
+        return self.failed
 
     def count_moved(self, plan: OffloadPlan) -> None:
         """Count a cell whose payloads have moved."""
@@ -139,6 +143,23 @@ def offload(  # noqa: PLR0913 - what, where to, and how much of it
     report.longest_transaction_s = database.longest_transaction_s
     report.elapsed_s = time.monotonic() - begun
     return report
+
+
+class Offload(Protocol):
+    """Whatever does a pass as `offload` does."""
+
+    def __call__(  # noqa: PLR0913 - as `offload`
+        self,
+        database: Database,
+        store: BlobStore,
+        columns: tuple[Column, ...],
+        *,
+        scope: Scope,
+        min_chars: int,
+        progress: Progress,
+        previews: bool | None,
+    ) -> OffloadReport:
+        """See `offload`."""
 
 
 class _Planner:

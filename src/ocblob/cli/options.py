@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ import click
 from ocblob import config
 from ocblob.cells import Column, Scope
 from ocblob.databases.base import Database
+from ocblob.databases.shards import measured
 from ocblob.errors import UsageError
 from ocblob.hosts.base import HostProfile
 from ocblob.units import parse_age, parse_size
@@ -47,6 +49,20 @@ class AgeType(click.ParamType[float]):
             return value if isinstance(value, float) else parse_age(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class ShardType(click.ParamType[tuple[int, int]]):
+    """`2/4`: the second of four."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """As the number of the shard, from 1 on, and how many there are."""
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", str(value))
+        part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= part <= parts:
+            self.fail(f"{value!r} is no shard; write 1/4 to 4/4 for the four parts of a pass", param, ctx)
+        return part, parts
 
 
 _CACHE_SIZE = "ocblob.cache_size"
@@ -130,6 +146,12 @@ vacuum_option = click.option(
     help="Give the disk space back afterwards; auto: only if it is over 64 MB and a quarter of the file.",
 )
 """None where nobody says so."""
+shard_option = click.option(
+    "--shard",
+    type=ShardType(),
+    metavar="I/N",
+    help="Only the I-th of N parts of the rows; N processes, wherever they run, do the whole.",
+)
 session_option = click.option(
     "--session", "sessions", multiple=True, metavar="ID", help="Only this session; may be repeated."
 )
@@ -154,14 +176,18 @@ def _common_options(function: _Function) -> _Function:
 
 
 def scope_of(
-    sessions: tuple[str, ...], *, min_age_s: float | None = None, keep_newest: int = 0
+    sessions: tuple[str, ...],
+    *,
+    min_age_s: float | None = None,
+    keep_newest: int = 0,
+    shard: tuple[int, int] | None = None,
 ) -> Callable[[HostProfile], Scope]:
     """The rows that the options mean, once the host is known."""
     for session in sessions:
         if not session.isprintable():
             raise UsageError(f"--session {session!r} is no id")
     before = None if min_age_s is None else int((time.time() - min_age_s) * 1000)
-    return lambda profile: Scope(sessions, before, keep_newest, profile.session_table)
+    return lambda profile: Scope(sessions, before, keep_newest, profile.session_table, shard=shard)
 
 
 def print_json(value: Any, **more: Any) -> None:
@@ -249,7 +275,7 @@ def progress_bar(
         def start(
             database: Database, cells: tuple[Column, ...], larger_than: int, scope: Scope
         ) -> Callable[[int], None]:
-            total = sum(database.measure(column, larger_than=larger_than, scope=scope)[1] for column in cells)
+            total = sum(measured(database, column, larger_than=larger_than, scope=scope)[1] for column in cells)
             task = bar.add_task(label, total=total)
             return lambda size: bar.advance(task, size)
 

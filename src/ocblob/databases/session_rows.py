@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, Protocol
 
-from ocblob.cells import OwnedTable, SessionTree
+from ocblob.cells import OwnedTable, SearchedColumn, SessionTree
 
 SMALL_BYTES: Final = 64 * 1024
 """A text or blob up to this size comes with its row; a larger one is read when it is asked for."""
+SEARCHED_BYTES: Final = 1024 * 1024
+"""Words are looked for in cells of up to this size: nobody has written more by hand."""
 CONTENT_READ_BYTES: Final = 256 * 1024
 """And comes in pieces of up to this size."""
 
@@ -170,6 +172,13 @@ class SessionDatabase(Protocol):
 
     def survey(self, tree: SessionTree) -> Iterator[SessionFacts]:
         """Every session; reads no content. Rows of sessions that are not there are nobody's and not told."""
+
+    def search(self, columns: Sequence[SearchedColumn], words: str) -> set[str]:
+        """The sessions with these words in one of these columns, in cells of up to `SEARCHED_BYTES`.
+
+        Upper and lower case are the same, beyond ASCII only where the database knows. A cell with an odd value (a
+        blob, invalid text) may be left out. Nothing is fetched but the ids.
+        """
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """One state of the database for as long as it is open, for one thread."""

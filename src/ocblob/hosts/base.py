@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ocblob.cells import Column, SessionTable, SessionTree
+from ocblob.cells import Column, SearchedColumn, SessionTable, SessionTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,5 +17,7 @@ class HostProfile:
     session_table: SessionTable | None = None
     tree: SessionTree | None = None
     """What belongs to a session; None if this host has none."""
+    searched: tuple[SearchedColumn, ...] = ()
+    """Where titles and the words of messages stand."""
     unknown: str = ""
     """Why the schema is not one that is known; then nothing is written."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 from ocblob.databases.addresses import Address
-from ocblob.databases.sql.dialects import DIALECTS, SqlDialect, Trouble
+from ocblob.databases.sql.dialects import DIALECTS, Limit, SqlDialect, Trouble
 from ocblob.errors import (
     CellError,
     DanglingRowError,
@@ -22,7 +22,6 @@ from ocblob.errors import (
     DatabaseFullError,
     DatabaseLockedError,
     DatabaseUnsupportedError,
-    OcblobError,
     UsageError,
 )
 
@@ -46,17 +45,25 @@ class Server:
         self.read_only = read_only
         url = _url(address)
         self.dialect: SqlDialect = DIALECTS[url.get_backend_name()]
+        self._password = str(url.password or "")
+        if url.get_driver_name() != self.dialect.driver:
+            raise UsageError(
+                f"{address}: the driver {url.get_driver_name()} is not known here",
+                hint=f"begin the URL with {url.get_backend_name()}:// or {url.get_backend_name()}+{self.dialect.driver}://",
+            )
         try:
             self.engine = sa.create_engine(
                 url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, hide_parameters=True, **self.dialect.engine_options()
             )
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             raise UsageError(
-                f"{address}: the driver {error.name} is not installed",
+                f"{address}: the driver {error.name or self.dialect.driver} is not installed",
                 hint=f"pip install 'ocblob[{self.dialect.extra}]'",
             ) from error
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, TypeError) as error:
             raise UsageError(f"{address}: {error}") from error
+        self.limit = Limit(0, "the server was not asked", "")
+        """What one value may have; known once there is a connection."""
         self.longest_transaction_s = 0.0
         self._timing = threading.Lock()
         sa.event.listen(self.engine, "engine_connect", self._prepare)
@@ -70,6 +77,7 @@ class Server:
             return
         for statement in self.dialect.settings(connection, lock_wait_s=LOCK_WAIT_S):
             connection.exec_driver_sql(statement)
+        self.limit = self.dialect.limit(connection)
         connection.commit()
         connection.info["ocblob"] = True
 
@@ -78,6 +86,12 @@ class Server:
         """A connection whose every statement sees what is committed then."""
         with self.translated(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextlib.contextmanager
+    def catalog(self) -> Iterator[sa.Inspector]:
+        """What looks at the tables."""
+        with self.reading() as connection, self.dialect.catalog(connection):
+            yield sa.inspect(connection)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
@@ -133,29 +147,17 @@ class Server:
         except sa.exc.DBAPIError as error:
             raise self._told(error) from error
         except sa.exc.SQLAlchemyError as error:
-            raise DatabaseError(f"{self.address}: {_words(error)}") from error
+            raise DatabaseError(f"{self.address}: {self._words(error)}") from error
 
-    def _told(self, error: sa.exc.DBAPIError) -> OcblobError:
-        words = f"{self.address}: {_words(error)}"
+    def _words(self, error: Exception) -> str:
+        """The driver's own words, a line of them; it may quote the URL."""
+        words = _words(error)
+        return words.replace(self._password, "...") if self._password else words
+
+    def _told(self, error: sa.exc.DBAPIError) -> DatabaseError:
+        words = f"{self.address}: {self._words(error)}"
         trouble = Trouble.LOST if error.connection_invalidated else self.dialect.trouble(error)
-        match trouble:
-            case Trouble.LOST:
-                return ConnectionLostError(words)
-            case Trouble.AGAIN:
-                return TransactionUndoneError(words)
-            case Trouble.LOCKED:
-                return DatabaseLockedError(words)
-            case Trouble.FULL:
-                return DatabaseFullError(words)
-            case Trouble.DENIED:
-                return DatabaseUnsupportedError(words)
-            case Trouble.TOO_LARGE:
-                return ValueTooLargeError(words)
-            case Trouble.DANGLING:
-                return DanglingRowError(words)
-            case Trouble.ROW:
-                return RowRefusedError(words)
-        return DatabaseError(words)
+        return _ERRORS.get(trouble, DatabaseError)(words)
 
 
 class ConnectionLostError(DatabaseError):
@@ -172,6 +174,18 @@ class RowRefusedError(DatabaseError):
 
 class ValueTooLargeError(CellError, RowRefusedError):
     """The server takes no value of this size; its statement was undone."""
+
+
+_ERRORS: Final[dict[Trouble, type[DatabaseError]]] = {
+    Trouble.LOST: ConnectionLostError,
+    Trouble.AGAIN: TransactionUndoneError,
+    Trouble.LOCKED: DatabaseLockedError,
+    Trouble.FULL: DatabaseFullError,
+    Trouble.DENIED: DatabaseUnsupportedError,
+    Trouble.TOO_LARGE: ValueTooLargeError,
+    Trouble.DANGLING: DanglingRowError,
+    Trouble.ROW: RowRefusedError,
+}
 
 
 def _url(address: Address) -> URL:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from ocblob.cells import Column
 from ocblob.databases.sql.server import Server
@@ -74,8 +75,7 @@ class Tables:
 
     def all_names(self) -> dict[str, tuple[str, ...]]:
         """Every table, ours too, with all its columns."""
-        with self._server.reading() as connection:
-            inspector = sa.inspect(connection)
+        with self._server.catalog() as inspector:
             return {
                 str(name): tuple(column["name"] for column in columns)
                 for (_, name), columns in inspector.get_multi_columns().items()
@@ -89,12 +89,15 @@ class Tables:
             return self._found[name]
 
     def _reflected(self, name: str) -> SqlTable:
-        with self._server.reading() as connection:
-            try:
-                table = sa.Table(name, self._metadata, autoload_with=connection, resolve_fks=False)
-            except sa.exc.NoSuchTableError as error:
-                raise DatabaseUnsupportedError(f"{self._server.address} has no table {name}") from error
-            unique = sa.inspect(connection).get_unique_constraints(name) if not table.primary_key.columns else []
+        with self._server.catalog() as inspector:
+            if name in inspector.get_view_names():
+                raise DatabaseUnsupportedError(
+                    f"{name} in {self._server.address} is a view; only tables have cells to swap"
+                )
+            if name not in inspector.get_table_names():
+                raise DatabaseUnsupportedError(f"{self._server.address} has no table {name}")
+            table = sa.Table(name, self._metadata, autoload_with=inspector.bind, resolve_fks=False)
+            unique = inspector.get_unique_constraints(name) if not table.primary_key.columns else []
         columns = tuple(column for column in table.columns if not column.name.startswith(OURS) and not column.computed)
         key = tuple(table.primary_key.columns) or _unique(table, [found["column_names"] for found in unique])
         return SqlTable(table, columns, key, table.columns.get(ROWID), table.columns.get(DIGEST))
@@ -107,7 +110,14 @@ class Tables:
             raise DatabaseUnsupportedError(f"{where} has no column {column.column}")
         if not found.key:
             raise DatabaseUnsupportedError(f"{where} has no primary key to find a row by")
+        for part in found.key:
+            if why := _no_key(part) or self._server.dialect.check_key(part):
+                raise DatabaseUnsupportedError(f"the key column {part.name} of {where} is {part.type}: {why}")
+        if why := self._server.dialect.check_table(found.table):
+            raise DatabaseUnsupportedError(f"{where}: {why}")
         cell = found[column.column]
+        if cell.computed is not None:
+            raise DatabaseUnsupportedError(f"column {column.column} of {where} is generated from others")
         if kind_of(cell) == "other":
             raise DatabaseUnsupportedError(f"column {column.column} of {where} is {cell.type}: neither text nor blob")
         if why := self._server.dialect.check_text(cell):
@@ -118,10 +128,31 @@ def kind_of(column: sa.Column[Any]) -> Kind:
     """What cells of a column hold."""
     if isinstance(column.type, sa.types.LargeBinary | sa.types._Binary):  # noqa: SLF001 - VARBINARY has no public base
         return "blob"
-    # An enumeration is a String to SQLAlchemy, but takes no text of ours.
-    if isinstance(column.type, sa.types.String) and not isinstance(column.type, sa.types.Enum):
+    # An enumeration and a set are Strings to SQLAlchemy, but take no text of ours.
+    if isinstance(column.type, sa.types.String) and not isinstance(column.type, sa.types.Enum | mysql.SET):
         return "text"
     return "other"
+
+
+_KEY_TYPES: Final = (
+    sa.types.Integer,
+    sa.types.Numeric,
+    sa.types.Uuid,
+    sa.types.Boolean,
+    sa.types.Date,
+    sa.types.DateTime,
+    sa.types.Time,
+)
+
+
+def _no_key(column: sa.Column[Any]) -> str:
+    """Why a row cannot be found again by such a value; empty if it can."""
+    found = column.type
+    if isinstance(found, sa.types.Float):
+        return "a row is not found by a rounded number"
+    if kind_of(column) != "other" or isinstance(found, _KEY_TYPES):
+        return ""
+    return "a row is found by text, bytes, numbers and times"
 
 
 def _unique(table: sa.Table, found: Sequence[Sequence[str | None]]) -> tuple[sa.Column[Any], ...]:

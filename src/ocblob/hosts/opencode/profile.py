@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from ocblob.cells import Column, OwnedTable, SessionTable, SessionTree
+from ocblob.cells import Column, OwnedTable, SearchedColumn, SessionTable, SessionTree
 from ocblob.hosts.base import HostProfile
 
 NAME: Final = "opencode"
@@ -29,6 +29,13 @@ _OWNED: Final = (
 )
 _SESSION_COLUMN: Final = "session_id"
 """A table that has one belongs to sessions, whether this version knows it or not."""
+
+_SEARCHED: Final = (
+    SearchedColumn("session", "title", "id"),
+    SearchedColumn("part", "data", "session_id", json=True, mark='"type":"text"'),
+    SearchedColumn("session_input", "prompt", "session_id", json=True),
+    SearchedColumn("session_message", "data", "session_id", json=True),
+)
 
 _SIGNATURE: Final = frozenset({"part", "message", "session"})
 _NEEDED: Final[Mapping[str, frozenset[str]]] = {
@@ -57,6 +64,7 @@ def detect(tables: Mapping[str, frozenset[str]]) -> HostProfile | None:
         counted=tuple(column for column in (_V2_MESSAGE, _V2_INPUT) if column.table in tables),
         session_table=_SESSIONS,
         tree=_tree(tables),
+        searched=tuple(each for each in _SEARCHED if each.column in tables.get(each.table, ())),
         unknown=unknown,
     )
 

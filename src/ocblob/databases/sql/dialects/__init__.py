@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from ocblob.databases.sql.dialects.base import SqlDialect, Trouble
+from ocblob.databases.sql.dialects.base import Limit, SqlDialect, Trouble
 from ocblob.databases.sql.dialects.mssql import MsSqlDialect
 from ocblob.databases.sql.dialects.mysql import MySqlDialect
 from ocblob.databases.sql.dialects.postgresql import PostgreSqlDialect
 
-__all__ = ["DIALECTS", "SqlDialect", "Trouble"]
+__all__ = ["DIALECTS", "Limit", "SqlDialect", "Trouble"]
 
 DIALECTS: Final[dict[str, SqlDialect]] = {
     "postgresql": PostgreSqlDialect(),

@@ -1,6 +1,8 @@
 """The seam between the SQL databases and one kind of server. Everything that they do not share is behind it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal, Protocol
 
@@ -31,9 +33,21 @@ class Trouble(Enum):
     OTHER = "other"
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What one value may have."""
+
+    bytes: int
+    words: str
+    """What sets it, as the beginning of a sentence."""
+    hint: str
+
+
 class SqlDialect(Protocol):
     """One kind of server. Holds nothing: it may be asked about any connection."""
 
+    driver: str
+    """What its URL names behind a plus sign."""
     extra: str
     """The optional dependency that brings its driver: `pip install 'ocblob[extra]'`."""
     snapshot_isolation: Literal["REPEATABLE READ", "SERIALIZABLE"]
@@ -44,17 +58,32 @@ class SqlDialect(Protocol):
     def engine_options(self) -> Mapping[str, Any]:
         """Keyword arguments of `create_engine`."""
 
+    def catalog(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """While it is open SQLAlchemy may look at the tables through this connection."""
+
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
         """Statements for each new connection."""
 
     def check(self, connection: sa.Connection) -> list[str]:
         """Raise `DatabaseUnsupportedError` for a server or an encoding that cannot do; what to warn of."""
 
+    def limit(self, connection: sa.Connection) -> Limit:
+        """What one value may have, on this connection."""
+
     def trouble(self, error: sa.exc.DBAPIError) -> Trouble:
         """What an error comes to."""
 
     def check_text(self, column: sa.Column[Any]) -> str:
         """Why text of this column cannot be kept byte for byte; empty if it can."""
+
+    def check_table(self, table: sa.Table) -> str:
+        """Why rows of this table cannot be swapped or deleted safely; empty if they can."""
+
+    def check_key(self, column: sa.Column[Any]) -> str:
+        """Why a row cannot be found again by this column of its key, though its type is a common one; or empty."""
+
+    def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
+        """Whether a text is this one, byte for byte, whatever else its collation takes for equal; by an index too."""
 
     def octets(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
         """Bytes of a text in UTF-8, or of a blob, without reading it where the server can."""
@@ -100,7 +129,7 @@ class SqlDialect(Protocol):
         """Whether a row's key comes after these values."""
 
     def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
-        """Whether one of these is in a text or blob of any type, as the server sees its bytes. May say yes too often."""
+        """Whether one of these is in a cell of any type, as the server sees its bytes. May say yes too often."""
 
     def type_of(self, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """The type of a mirrored column; a key can be looked up by. Text is kept exactly, and compared by its bytes."""

@@ -1,17 +1,19 @@
 """SQL Server, through pyodbc. Nothing of this was run against a server: its statements are compiled and parsed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mssql
 
 from ocblob.databases.session_rows import Affinity
-from ocblob.databases.sql.dialects.base import ContentHash, Trouble
+from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.errors import DatabaseUnsupportedError
 
 PIECE_CHARS: Final = 512 * 1024
 KEY_CHARS: Final = 255
+VALUE_BYTES_MAX: Final = 2**31 - 1
 _VERSION_MIN: Final = 14
 """SQL Server 2017: `STRING_AGG`, and `HASHBYTES` of any length."""
 _TROUBLES: Final = {
@@ -37,12 +39,20 @@ class MsSqlDialect:
     """See `SqlDialect`."""
 
     extra: Final = "mssql"
-    snapshot_isolation: Final[Literal["SERIALIZABLE"]] = "SERIALIZABLE"
+    driver: Final = "pyodbc"
+    snapshot_isolation: Final = "SERIALIZABLE"
     large_bytes: Final = 4 * 1024 * 1024
 
     def engine_options(self) -> Mapping[str, Any]:
         """See `SqlDialect`."""
+        import pyodbc  # noqa: F401, PLC0415 - told apart from SQLAlchemy's own errors
+
         return {"fast_executemany": False}
+
+    def catalog(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """See `SqlDialect`."""
+        del connection
+        return nullcontext()
 
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
         """See `SqlDialect`. An error inside of a transaction ends it."""
@@ -61,6 +71,11 @@ class MsSqlDialect:
         ).scalar()
         return [] if delayed == "DISABLED" else [f"delayed durability is {delayed}: a power cut can lose commits"]
 
+    def limit(self, connection: sa.Connection) -> Limit:
+        """See `SqlDialect`."""
+        del connection
+        return Limit(VALUE_BYTES_MAX, f"SQL Server takes {VALUE_BYTES_MAX:,} bytes in a value", "")
+
     def trouble(self, error: sa.exc.DBAPIError) -> Trouble:
         """See `SqlDialect`."""
         arguments = [str(part) for part in getattr(error.orig, "args", ())]
@@ -77,6 +92,21 @@ class MsSqlDialect:
         if not _is_wide(column) and not collation.upper().endswith("_UTF8"):
             return f"its collation is {collation}: text of that is not Unicode"
         return ""
+
+    def check_table(self, table: sa.Table) -> str:
+        """See `SqlDialect`."""
+        del table
+        return ""
+
+    def check_key(self, column: sa.Column[Any]) -> str:
+        """See `SqlDialect`."""
+        del column
+        return ""
+
+    def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`."""
+        other = sa.cast(sa.literal(text, column.type), column.type)
+        return sa.and_(column == text, self.content(column) == self.content(other))
 
     def octets(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
         """See `SqlDialect`: of a text in UTF-16, as if it were ASCII."""

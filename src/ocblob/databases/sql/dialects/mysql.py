@@ -1,13 +1,14 @@
 """MySQL and MariaDB, through PyMySQL: no row has a version, so a row's content is compared by its hash."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from ocblob.databases.session_rows import Affinity
-from ocblob.databases.sql.dialects.base import ContentHash, Trouble
+from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.errors import DatabaseUnsupportedError
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
@@ -55,22 +56,33 @@ class MySqlDialect:
     """See `SqlDialect`."""
 
     extra: Final = "mysql"
-    snapshot_isolation: Final[Literal["REPEATABLE READ"]] = "REPEATABLE READ"
+    driver: Final = "pymysql"
+    snapshot_isolation: Final = "REPEATABLE READ"
     large_bytes: Final = 4 * 1024 * 1024
 
     def engine_options(self) -> Mapping[str, Any]:
         """See `SqlDialect`."""
         import pymysql  # noqa: F401, PLC0415 - told apart from SQLAlchemy's own errors
 
-        return {"connect_args": {"charset": "utf8mb4", "connect_timeout": CONNECT_TIMEOUT_S, "program_name": "ocblob"}}
+        arguments = {
+            "charset": "utf8mb4",
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "program_name": "ocblob",
+            # Strict, so that no value is cut or changed to fit; set before SQLAlchemy looks how text is quoted.
+            "sql_mode": "TRADITIONAL,NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES",
+        }
+        return {"connect_args": arguments}
+
+    def catalog(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """See `SqlDialect`."""
+        del connection
+        return nullcontext()
 
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
-        """Strict, so that no value is cut or changed to fit."""
+        """See `SqlDialect`."""
         del connection
-        return [
-            f"SET SESSION innodb_lock_wait_timeout = {round(lock_wait_s)}, SESSION lock_wait_timeout = {round(lock_wait_s)}",
-            "SET SESSION sql_mode = 'TRADITIONAL,NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES,ANSI_QUOTES'",
-        ]
+        wait_s = round(lock_wait_s)
+        return [f"SET SESSION innodb_lock_wait_timeout = {wait_s}, SESSION lock_wait_timeout = {wait_s}"]
 
     def check(self, connection: sa.Connection) -> list[str]:
         """See `SqlDialect`."""
@@ -84,6 +96,13 @@ class MySqlDialect:
             warnings.append("innodb_doublewrite is off: a power cut can damage pages")
         return warnings
 
+    def limit(self, connection: sa.Connection) -> Limit:
+        """See `SqlDialect`: a value that is joined from others is no larger than a packet either."""
+        most = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one())
+        return Limit(
+            most, f"max_allowed_packet is {most:,} bytes", "raise it on the server: SET GLOBAL max_allowed_packet = ..."
+        )
+
     def trouble(self, error: sa.exc.DBAPIError) -> Trouble:
         """See `SqlDialect`."""
         arguments = getattr(error.orig, "args", ())
@@ -96,6 +115,20 @@ class MySqlDialect:
         if charset and charset not in _TEXT_CHARSETS:
             return f"its character set is {charset}; text would not stay what it is, byte for byte"
         return ""
+
+    def check_table(self, table: sa.Table) -> str:
+        """See `SqlDialect`."""
+        engine = str(table.kwargs.get("mysql_engine") or table.kwargs.get("mariadb_engine") or "")
+        return "" if engine in {"", "InnoDB"} else f"its engine is {engine}, and only InnoDB has transactions"
+
+    def check_key(self, column: sa.Column[Any]) -> str:
+        """See `SqlDialect`."""
+        del column
+        return ""
+
+    def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`: most collations take `a` for `A`, and `a ` for `a`."""
+        return sa.and_(column == text, sa.cast(column, sa.BINARY) == text.encode())
 
     def octets(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
         """See `SqlDialect`: the server reads the value for it, we do not."""

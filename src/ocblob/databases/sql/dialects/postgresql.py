@@ -1,13 +1,14 @@
 """PostgreSQL, through psycopg: row versions by `xmin`, large values through a temporary table of pieces."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ocblob.databases.session_rows import Affinity
-from ocblob.databases.sql.dialects.base import ContentHash, Trouble
+from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.errors import DatabaseUnsupportedError
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 PIECE_BYTES: Final = 1024 * 1024
 CONNECT_TIMEOUT_S: Final = 10
+VALUE_BYTES_MAX: Final = 2**30 - 64
+"""1 GiB, less what a value has in front."""
 _VERSION_MIN: Final = 120_000
 """PostgreSQL 12, as `server_version_num` says it."""
 _TROUBLES: Final = {
@@ -36,24 +39,44 @@ class PostgreSqlDialect:
     """See `SqlDialect`."""
 
     extra: Final = "postgres"
-    snapshot_isolation: Final[Literal["REPEATABLE READ"]] = "REPEATABLE READ"
+    driver: Final = "psycopg"
+    snapshot_isolation: Final = "REPEATABLE READ"
     large_bytes: Final = 8 * 1024 * 1024
 
     def engine_options(self) -> Mapping[str, Any]:
         """Values come in binary: a `bytea` as text has twice the bytes."""
         import psycopg  # noqa: PLC0415 - loaded when it is used
+        from psycopg.adapt import AdaptersMap  # noqa: PLC0415
+        from psycopg.types.string import TextBinaryLoader  # noqa: PLC0415
 
         class BinaryCursor(psycopg.Cursor[Any]):
             def __init__(self, connection: "psycopg.Connection[Any]", **more: Any) -> None:
                 super().__init__(connection, **more)
                 self.format = psycopg.pq.Format.BINARY
 
+        adapters = AdaptersMap(psycopg.adapters)
+        # Types that an extension or a user made: an enumeration and `citext` come as text then, not as bytes.
+        adapters.register_loader(0, TextBinaryLoader)
         arguments = {
+            "context": adapters,
             "cursor_factory": BinaryCursor,
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "ocblob",
         }
         return {"connect_args": arguments}
+
+    @contextlib.contextmanager
+    def catalog(self, connection: sa.Connection) -> Iterator[None]:
+        """See `SqlDialect`: SQLAlchemy reads PostgreSQL's own types as text."""
+        import psycopg  # noqa: PLC0415 - loaded when it is used
+
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, psycopg.Connection)  # noqa: S101 - `Server` lets in no other driver
+        factory, driver.cursor_factory = driver.cursor_factory, psycopg.Cursor
+        try:
+            yield
+        finally:
+            driver.cursor_factory = factory
 
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
         """See `SqlDialect`. A commit that was answered must not be lost; a stricter setting stays."""
@@ -77,6 +100,11 @@ class PostgreSqlDialect:
         warnings = ["the server runs with fsync=off: a power cut can lose what was committed"] if fsync == "off" else []
         return [*warnings, "the server is a standby: it can only be read"] if recovery else warnings
 
+    def limit(self, connection: sa.Connection) -> Limit:
+        """See `SqlDialect`."""
+        del connection
+        return Limit(VALUE_BYTES_MAX, f"PostgreSQL takes {VALUE_BYTES_MAX:,} bytes in a value", "")
+
     def trouble(self, error: sa.exc.DBAPIError) -> Trouble:
         """See `SqlDialect`."""
         state = getattr(error.orig, "sqlstate", None)
@@ -91,6 +119,20 @@ class PostgreSqlDialect:
         if isinstance(column.type, sa.types.CHAR | postgresql.CIDR):
             return "it pads its text with blanks"
         return ""
+
+    def check_table(self, table: sa.Table) -> str:
+        """See `SqlDialect`."""
+        del table
+        return ""
+
+    def check_key(self, column: sa.Column[Any]) -> str:
+        """See `SqlDialect`."""
+        del column
+        return ""
+
+    def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`: a collation that is not deterministic takes others for equal, and so does `citext`."""
+        return sa.and_(column == text, sa.cast(column, sa.Text).collate("C") == text)
 
     def octets(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
         """See `SqlDialect`: it is in the row, or in the pointer to where the value is."""
@@ -145,9 +187,10 @@ class PostgreSqlDialect:
     ) -> int:
         """See `SqlDialect`: the pieces wait in a temporary table and are joined by the server."""
         connection.exec_driver_sql(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS ocblob_piece (n integer, piece bytea) ON COMMIT DELETE ROWS"
+            "CREATE TEMPORARY TABLE IF NOT EXISTS ocblob_piece (n integer, piece bytea) ON COMMIT DROP"
         )
-        connection.exec_driver_sql("DELETE FROM ocblob_piece")
+        # Kept apart from its row, it is sorted by without being moved; base64 would not be compressed anyway.
+        connection.exec_driver_sql("ALTER TABLE ocblob_piece ALTER piece SET STORAGE EXTERNAL")
         pieces = sa.table("ocblob_piece", sa.column("n", sa.Integer), sa.column("piece", sa.LargeBinary))
         for number, chunk in enumerate(chunks):
             connection.execute(sa.insert(pieces), {"n": number, "piece": chunk})
@@ -158,7 +201,7 @@ class PostgreSqlDialect:
         changed = connection.execute(
             sa.update(column.table).where(where).values({column: sa.select(value).scalar_subquery()})
         ).rowcount
-        connection.exec_driver_sql("DELETE FROM ocblob_piece")
+        connection.exec_driver_sql("TRUNCATE ocblob_piece")
         return changed
 
     def version(self, table: sa.Table) -> sa.ColumnElement[Any] | None:
