@@ -55,12 +55,14 @@ class Tables:
         self._metadata = sa.MetaData()
         self._found: dict[str, SqlTable] = {}
         self._names: dict[str, frozenset[str]] | None = None
+        self._all_names: dict[str, tuple[str, ...]] | None = None
         self._lock = threading.RLock()
 
     def forget(self) -> None:
         """Look again: tables were made, or changed."""
         with self._lock:
             self._metadata, self._found, self._names = sa.MetaData(), {}, None
+            self._all_names = None
 
     def names(self) -> dict[str, frozenset[str]]:
         """The host's tables and their columns."""
@@ -75,11 +77,14 @@ class Tables:
 
     def all_names(self) -> dict[str, tuple[str, ...]]:
         """Every table, ours too, with all its columns."""
-        with self._server.catalog() as inspector:
-            return {
-                str(name): tuple(column["name"] for column in columns)
-                for (_, name), columns in inspector.get_multi_columns().items()
-            }
+        with self._lock:
+            if self._all_names is None:
+                with self._server.catalog() as inspector:
+                    self._all_names = {
+                        str(name): tuple(column["name"] for column in columns)
+                        for (_, name), columns in inspector.get_multi_columns().items()
+                    }
+            return self._all_names
 
     def __getitem__(self, name: str) -> SqlTable:
         """Raises `DatabaseUnsupportedError` if there is no such table."""

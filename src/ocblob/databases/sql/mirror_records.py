@@ -1,0 +1,102 @@
+"""What a mirror notes of each session, and which of its rows are there; small, and never with content."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from ocblob.cells import OwnedTable, SessionTree
+from ocblob.databases.mirror_rows import MirroredSession, RowMark
+from ocblob.databases.session_rows import Value
+from ocblob.databases.sql.server import Server
+from ocblob.databases.sql.session_pages import Pages
+from ocblob.databases.sql.session_values import nature, small
+from ocblob.databases.sql.tables import Tables
+from ocblob.errors import DatabaseUnsupportedError
+
+SESSION: Final = "ocblob_session"
+PAGE_ROWS: Final = 1000
+_METADATA: Final = sa.MetaData()
+TABLE: Final = sa.Table(
+    SESSION,
+    _METADATA,
+    sa.Column("session", sa.Unicode(255), primary_key=True),
+    sa.Column("digest", sa.Unicode(64)),
+    sa.Column("row_count", sa.BigInteger),
+    sa.Column("source_row_count", sa.BigInteger),
+    sa.Column("source_size", sa.BigInteger),
+    sa.Column("source_used_ms", sa.BigInteger),
+    sa.Column("origin", sa.UnicodeText()),
+    sa.Column("mirrored_at_ms", sa.BigInteger),
+    sa.Column("table_columns", sa.UnicodeText()),
+)
+
+
+def records(server: Server, tables: Tables) -> Iterator[MirroredSession]:
+    """See `MirrorDatabase`."""
+    if SESSION not in tables.all_names():
+        return
+    with server.snapshot() as connection:
+        statement = sa.select(TABLE).order_by(TABLE.c.session)
+        with connection.execution_options(yield_per=PAGE_ROWS).execute(statement) as found:
+            for session, digest, rows, source_rows, source_size, used, origin, when, columns in found:
+                named = {table: tuple(names) for table, names in json.loads(columns).items()}
+                yield MirroredSession(
+                    session, digest, rows, source_rows, source_size, used, origin, when, columns=named
+                )
+
+
+def put_record(connection: sa.Connection, record: MirroredSession) -> None:
+    """In the place of the one that is there."""
+    forget_sessions(connection, [record.session])
+    columns = {table: list(names) for table, names in record.columns.items()}
+    connection.execute(
+        sa.insert(TABLE),
+        {
+            "session": record.session,
+            "digest": record.digest,
+            "row_count": record.rows,
+            "source_row_count": record.source_rows,
+            "source_size": record.source_size,
+            "source_used_ms": record.source_used_ms,
+            "origin": record.origin,
+            "mirrored_at_ms": record.mirrored_at_ms,
+            "table_columns": json.dumps(columns),
+        },
+    )
+
+
+def forget_sessions(connection: sa.Connection, sessions: Sequence[str]) -> None:
+    """Their records go: their rows are not what was mirrored any more."""
+    connection.execute(sa.delete(TABLE).where(TABLE.c.session.in_(sessions)))
+
+
+def marks(server: Server, tables: Tables, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:
+    """See `MirrorDatabase`. A row that was changed here since it was put, or put by no mirror, has the digest ""."""
+    owned = _owned(tree, table)
+    found = tables[table]
+    if found.digest is None or found.rowid is None:
+        raise DatabaseUnsupportedError(f"table {table} in {server.address} is no mirror's")
+    pages = Pages(server.dialect, found, [found.digest])
+    kinds = [nature(column) for column in found.key]
+    with server.snapshot() as connection:
+        for page in pages.all(connection, owned.session, session):
+            for rowid, *key, digest, _ in page:
+                values = tuple(_value(kind, value) for kind, value in zip(kinds, key, strict=True))
+                yield RowMark(values, rowid, digest or "")
+
+
+def _owned(tree: SessionTree, table: str) -> OwnedTable:
+    for owned in tree.owned:
+        if owned.table == table:
+            return owned
+    raise DatabaseUnsupportedError(f"table {table} has no rows of sessions")
+
+
+def _value(kind: str, value: Any) -> Value:
+    if isinstance(value, str):
+        return small("text", value.encode())
+    if isinstance(value, bytes):
+        return small("blob", value)
+    return float(value) if kind == "real" else int(value)
