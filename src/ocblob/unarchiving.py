@@ -131,7 +131,7 @@ def unarchive_pass(  # noqa: PLR0913
         tree = _tree(at, headers, wanted)
         for warning in at.database.warnings:
             say(f"warning: {warning}")
-        directory = _beside(address)
+        directory = beside(address)
         going, looked_at = (stack.enter_context(closing(Marks())) for _ in range(2))
         named = frozenset(wanted)
         only = stack.enter_context(archive.needed(named)) if sessions else None
@@ -145,8 +145,8 @@ def unarchive_pass(  # noqa: PLR0913
             sessions=wanted,
             blobs=blobs,
             choice=Choice(replace=replace, large_cells=force or not used),
-            needed=lambda row: _note(going, row),
-            looked_at=lambda row: _note(looked_at, row),
+            needed=lambda row: note_refs(going, row),
+            looked_at=lambda row: note_refs(looked_at, row),
             directory=directory,
             progress=told,
         )
@@ -158,7 +158,7 @@ def unarchive_pass(  # noqa: PLR0913
         refs = Named(going, looked_at, blobs)
         if dry_run:
             return UnarchivePass(
-                str(path), plans, _as_planned(plans), _look(store_place, refs), "", False, found.salvaged
+                str(path), plans, as_planned(plans), _look(store_place, refs), "", False, found.salvaged
             )
         stocked, url, created = _stock(store_place, at, refs, say)
         report = apply_unarchive(
@@ -178,7 +178,7 @@ def unarchive_pass(  # noqa: PLR0913
     return UnarchivePass(str(path), plans, report, stocked, url, created, found.salvaged)
 
 
-def _beside(address: Address) -> Path | None:
+def beside(address: Address) -> Path | None:
     """Where large contents wait: on a file's own disk, which has to have room for them anyway; None for a server."""
     if address.path is None:
         return None
@@ -199,7 +199,8 @@ def _without_parents(
                 yield child, parent
 
 
-def _note(refs: Marks, row: Row) -> None:
+def note_refs(refs: Marks, row: Row) -> None:
+    """The refs in a row are among these from now on."""
     for ref in refs_of(row):
         refs.add(ref)
 
@@ -239,7 +240,8 @@ def _tree(at: Opened, headers: list[Header], wanted: tuple[str, ...]) -> Session
     return tree
 
 
-def _as_planned(plans: tuple[SessionPlan, ...]) -> UnarchiveReport:
+def as_planned(plans: tuple[SessionPlan, ...]) -> UnarchiveReport:
+    """What a dry run reports."""
     report = UnarchiveReport()
     for plan in plans:
         if plan.fate is Fate.REFUSED:

@@ -44,6 +44,8 @@ COMMANDS: Final = (
     "retain",
     "archive",
     "unarchive",
+    "mirror",
+    "pull",
     "vacuum",
     "maintain",
     "watch",

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ocblob import config
-from ocblob.cli.main import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_LOCKED, complain
+from ocblob.cli import returned
+from ocblob.cli.main import EXIT_DONE, EXIT_INCOMPLETE
 from ocblob.cli.options import (
     byte_bar,
     dry_run_option,
@@ -22,20 +23,12 @@ from ocblob.cli.options import (
 from ocblob.cli.retention_options import day, shortened
 from ocblob.errors import UsageError
 from ocblob.sessions.sources import Header
-from ocblob.sessions.unarchive_plan import Fate, SessionPlan, chosen
+from ocblob.sessions.unarchive_plan import chosen
 from ocblob.unarchiving import UnarchivePass, found_in, unarchive_pass
 from ocblob.units import format_size
 
 _LISTED = ("session", "title", "created", "last used", "rows", "size", "parent")
-_PLANNED = ("session", "title", "rows", "size", "would")
 _NUMBERS = {"rows", "size"}
-_WORDS = (
-    (Fate.INSERT, "put back"),
-    (Fate.COMPLETE, "completed"),
-    (Fate.REPLACE, "replaced"),
-    (Fate.THERE, "there already"),
-    (Fate.REFUSED, "not back"),
-)
 
 
 @click.command()
@@ -106,14 +99,7 @@ def command(
         print_problems(report.problems, max(len(report.problems), report.failed), verbose=verbose)
         print_problems(done.salvaged.problems, done.salvaged.lost, verbose=verbose)
         print_problems(done.blobs.problems, sum(done.blobs.unresolved.values()), verbose=verbose)
-    if report.locked:
-        complain(report.locked, "run it again; what is back stays, and the rest goes in")
-        ctx.exit(EXIT_LOCKED)
-    if report.failed and len(done.plans) == 1:
-        complain("the session is not back" if not dry_run else "the session would not be back")
-        ctx.exit(EXIT_ERROR)
-    if not done.complete:
-        ctx.exit(EXIT_INCOMPLETE)
+    returned.end(ctx, done.plans, report, complete=done.complete, dry_run=dry_run)
 
 
 def _list(headers: list[Header], *, as_json: bool) -> None:
@@ -139,10 +125,8 @@ def _print(place: config.Place, done: UnarchivePass, *, dry_run: bool) -> None:
     report = done.report
     click.echo(f"{'would unarchive' if dry_run else 'unarchive'}  {done.archive} -> {place.shown}")
     if dry_run:
-        print_table(_PLANNED, map(_planned, done.plans), numbers=_NUMBERS)
-    for fate, words in _WORDS:
-        if count := report.count(fate):
-            click.echo(f"  {words:<13} {count:,} session{'s' * (count != 1)}")
+        returned.print_planned(done.plans)
+    returned.print_fates(report)
     if done.salvaged.lost:
         click.echo(f"  {'damaged':<13} {done.salvaged.lost:,} piece{'s' * (done.salvaged.lost != 1)} of the archive")
     click.echo(f"  {'rows':<13} {report.rows:,}, {format_size(report.size)}")
@@ -151,49 +135,18 @@ def _print(place: config.Place, done: UnarchivePass, *, dry_run: bool) -> None:
             f"  {'blobs':<13} {done.blobs.put:,} for refs, {done.blobs.new:,} of them new in the store,"
             f" {format_size(done.blobs.size)}"
         )
-    for reason, count in sorted(done.blobs.unresolved.items()):
-        click.echo(f"  {reason:<13} {count:,} blob{'s' * (count != 1)} that refs name")
+    returned.print_unresolved(done.blobs)
     if not dry_run:
-        if report.rows:
-            click.echo(f"  {'verified':<13} every row was read back and is as it was archived")
-        longest = report.longest_transaction_s * 1000
-        click.echo(f"  {'time':<13} {report.elapsed_s:.2f} s, longest write transaction {longest:.0f} ms")
-
-
-def _planned(plan: SessionPlan) -> tuple[str, ...]:
-    would = f"{plan.fate}: {plan.why}" if plan.why else str(plan.fate)
-    return plan.session, shortened(plan.title), f"{plan.rows:,}", format_size(plan.size), would
+        returned.print_effort(report, noun="archive")
 
 
 def _told(done: UnarchivePass) -> dict[str, Any]:
     """What --json prints."""
-    report = done.report
-    sessions = [
-        {
-            "session": plan.session,
-            "title": plan.title,
-            "fate": report.fates.get(plan.session),
-            "planned": plan.fate,
-            "why": plan.why,
-            "rows": plan.rows,
-            "size": plan.size,
-        }
-        for plan in done.plans
-    ]
-    return {
+    return returned.told(done.plans, done.report, done.blobs) | {
         "archive": done.archive,
-        "sessions": sessions,
-        **{str(fate).replace(" ", "_"): report.count(fate) for fate in Fate},
-        "rows": report.rows,
-        "size": report.size,
-        "blobs": asdict(done.blobs),
         "store": done.store,
         "store_created": done.store_created,
         "damaged": done.salvaged.lost,
-        "failed": report.failed,
-        "locked": report.locked,
-        "problems": [*report.problems, *done.salvaged.problems],
+        "problems": [*done.report.problems, *done.salvaged.problems],
         "complete": done.complete,
-        "longest_transaction_s": report.longest_transaction_s,
-        "elapsed_s": report.elapsed_s,
     }

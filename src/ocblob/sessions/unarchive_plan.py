@@ -116,7 +116,7 @@ def plan_unarchive(  # noqa: PLR0913
     plans = []
     with RecentSnapshot(database) as recent:
         fits = Fits(lambda table: recent.still().shape(table))
-        wanted = frozenset(sessions)
+        wanted = dict.fromkeys(sessions).keys()  # a source may go by their order
         for session, rows in source.sessions(wanted, blobs=blobs, directory=directory) if wanted else ():
             try:
                 comparison = Comparison(
