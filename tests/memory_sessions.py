@@ -5,7 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ocblob.cells import OwnedTable, SessionTree
-from ocblob.databases.session_rows import DeleteResult, Inserter, Row, SessionFacts, Snapshot, TableShape, Value
+from ocblob.databases.session_rows import (
+    DeleteResult,
+    Inserter,
+    Row,
+    SessionFacts,
+    Snapshot,
+    TableDefinition,
+    TableShape,
+    Value,
+)
 from ocblob.errors import DatabaseUnsupportedError
 from session_contracts import content, plain, row
 
@@ -83,6 +92,10 @@ class MemorySnapshot:
         if table not in SHAPES:
             raise DatabaseUnsupportedError(f"no table {table}")
         return TableShape(table, SHAPES[table], ("id",), frozenset())
+
+    def definition(self, table: str) -> TableDefinition:
+        """Not here."""
+        raise NotImplementedError
 
     def rows(self, table: OwnedTable, session: str) -> Iterator[Row]:
         """See `Snapshot`."""

@@ -53,6 +53,11 @@ class Ref:
         """The first 8 digits of the id of the store it was put in. A hint for messages; it decides nothing."""
         return dict(self.pairs).get("store", "")
 
+    @property
+    def by(self) -> str:
+        """Who made it, if that was no offload: `mirror` for one that is a payload again when its row comes back."""
+        return dict(self.pairs).get("by", "")
+
 
 def marker_line(ref: Ref) -> bytes:
     """The line that makes a placeholder a ref."""

@@ -19,7 +19,7 @@ class MirroredSession:
 
     session: str
     digest: str
-    """Of its rows as they were put: `rows.session_digest`."""
+    """Of its rows as they were put: `rows.RowSum`."""
     rows: int
     source_rows: int
     """The rows, bytes and time that the source's survey told; equal ones are not looked at again."""
@@ -77,8 +77,10 @@ class MirrorDatabase(Protocol):
         """What is recorded of every session; nothing where no records are kept."""
 
     def marks(self, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:
-        """The rows that are there of a session in one of its tables, in their order. Reads no large content, where the
-        database keeps digests; where it does not, every row is read, in pieces."""
+        """The rows that are there of a session in one of its tables, in their order, by what was kept of them.
+
+        Reads no large content. Where no records are kept there are no marks either: who needs them reads the rows.
+        """
 
     def mirror_writer(self) -> AbstractContextManager[MirrorWriter]:
         """For one thread. What was not recorded when an error ends the block may be there or not."""

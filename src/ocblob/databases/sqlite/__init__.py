@@ -5,5 +5,6 @@ a host that has a database open runs verbs in a process of their own.
 """
 
 from ocblob.databases.sqlite.database import SQLiteDatabase
+from ocblob.databases.sqlite.mirror_tables import create_file
 
-__all__ = ["SQLiteDatabase"]
+__all__ = ["SQLiteDatabase", "create_file"]

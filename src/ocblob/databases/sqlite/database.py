@@ -5,22 +5,17 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from ocblob.cells import Column, KeyRange, Scope, SessionTable, SessionTree
+from ocblob.cells import Column, KeyRange, Scope, SessionTable
 from ocblob.databases.addresses import file_address
 from ocblob.databases.base import Cell, Edit, EditResult
-from ocblob.databases.session_rows import DeleteResult, Row, SessionFacts, Snapshot
 from ocblob.databases.sqlite.connection import Reading, check_encoding, check_file, connect, quote
 from ocblob.databases.sqlite.reading import SQLiteCells
 from ocblob.databases.sqlite.schema import Schema
-from ocblob.databases.sqlite.session_delete import delete_sessions
-from ocblob.databases.sqlite.session_insert import SQLiteInserter, delete_and_insert, inserter
-from ocblob.databases.sqlite.session_snapshot import SQLiteSnapshot, snapshot
-from ocblob.databases.sqlite.session_survey import survey
-from ocblob.databases.sqlite.session_writing import SessionWriter
+from ocblob.databases.sqlite.session_database import SQLiteSessions
 from ocblob.databases.sqlite.swapping import TEXT_OR_BLOB, Swapper
 from ocblob.databases.sqlite.sweep import sweep
 from ocblob.errors import DatabaseUnsupportedError
@@ -30,7 +25,7 @@ _ROWID_MIN: Final = -(2**63)
 _ROWID_MAX: Final = 2**63 - 1
 
 
-class SQLiteDatabase:
+class SQLiteDatabase(SQLiteSessions):
     """See `Database`. `warnings` says what may go wrong with a file like this one."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -186,54 +181,6 @@ class SQLiteDatabase:
     def sweep(self, needles: Sequence[bytes], *, larger_than: int = 0) -> Iterator[bytes]:
         """See `Database`; on a connection of its own."""
         return sweep(self.path, needles, larger_than=larger_than)
-
-    def check_tree(self, tree: SessionTree) -> None:
-        """See `SessionDatabase`."""
-        with self.snapshot() as state:
-            state.tables.check_tree(tree)
-
-    def survey(self, tree: SessionTree) -> Iterator[SessionFacts]:
-        """See `SessionDatabase`."""
-        return survey(self.path, tree)
-
-    def snapshot(self) -> contextlib.AbstractContextManager[SQLiteSnapshot]:
-        """See `SessionDatabase`; on a connection of its own."""
-        return snapshot(self.path)
-
-    def delete_sessions(
-        self, tree: SessionTree, sessions: Sequence[str], *, unchanged: Callable[[Snapshot], bool]
-    ) -> DeleteResult:
-        """See `SessionDatabase`."""
-        with self._session_writer() as writer:
-            return delete_sessions(writer, tree, sessions, unchanged=unchanged)
-
-    @contextlib.contextmanager
-    def inserter(self, *, dangling: bool = False) -> Iterator[SQLiteInserter]:
-        """See `SessionDatabase`."""
-        with self._session_writer() as writer, inserter(writer, dangling=dangling) as rows:
-            yield rows
-
-    def delete_and_insert(
-        self,
-        tree: SessionTree,
-        session: str,
-        rows: Iterable[tuple[str, Sequence[str], Row]],
-        *,
-        dangling: bool = False,
-    ) -> None:
-        """See `SessionDatabase`."""
-        with self._session_writer() as writer:
-            delete_and_insert(writer, tree, session, rows, dangling=dangling)
-
-    @contextlib.contextmanager
-    def _session_writer(self) -> Iterator[SessionWriter]:
-        """A connection of its own, whose longest transaction counts."""
-        swapper = self._writer
-        with SessionWriter(self.path) as writer:
-            try:
-                yield writer
-            finally:
-                swapper.longest_transaction_s = max(swapper.longest_transaction_s, writer.longest_transaction_s)
 
     def _candidates(self, column: Column, scope: Scope) -> tuple[str, dict[str, object]]:
         where, bindings = self._where(column, scope)

@@ -26,6 +26,10 @@ class Schema:
         self._tables: dict[str, frozenset[str]] | None = None
         self._streamable: dict[Column, bool] = {}
 
+    def forget(self) -> None:
+        """Look again: tables were made."""
+        self._tables, self._streamable = None, {}
+
     def tables(self) -> dict[str, frozenset[str]]:
         """The columns of every ordinary table."""
         if self._tables is None:

@@ -1,20 +1,17 @@
 """Putting rows of sessions in, in short transactions: whatever their source takes its time for is done before each."""
 
 import contextlib
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from typing import IO, Final
+from typing import Final
 
 from ocblob.cells import SessionTree
-from ocblob.databases.session_rows import CONTENT_READ_BYTES, Content, Row, Value
+from ocblob.databases.session_rows import Row
 from ocblob.databases.sqlite.session_delete import check_deletion, delete_rows
 from ocblob.databases.sqlite.session_row_writer import RowError, RowWriter
-from ocblob.databases.sqlite.session_snapshot import SQLiteSnapshot, held
+from ocblob.databases.sqlite.session_snapshot import SQLiteSnapshot
+from ocblob.databases.sqlite.session_taking import Taken
 from ocblob.databases.sqlite.session_writing import SessionWriter
-from ocblob.databases.sqlite.swapping import BOUND_BYTES_MAX
-from ocblob.errors import DatabaseError
 
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -28,8 +25,8 @@ def inserter(writer: SessionWriter, *, dangling: bool = False) -> Iterator["SQLi
     """See `SessionDatabase`. If the block ends with an error, what it had put in by then stays."""
     if dangling:
         writer.rows("PRAGMA foreign_keys=OFF")
-    with contextlib.ExitStack() as files:
-        rows = SQLiteInserter(writer, files)
+    with Taken(writer.path) as taken:
+        rows = SQLiteInserter(writer, taken)
         yield rows
         try:
             rows.finish()
@@ -40,10 +37,10 @@ def inserter(writer: SessionWriter, *, dangling: bool = False) -> Iterator["SQLi
 class SQLiteInserter:
     """See `Inserter`. A row may be refused by the `add` of a later one, or by the end of the block, in its own name."""
 
-    def __init__(self, writer: SessionWriter, files: contextlib.ExitStack) -> None:
+    def __init__(self, writer: SessionWriter, taken: Taken) -> None:
         self._writer = writer
         self._rows = RowWriter(writer)
-        self._files = files
+        self._taken = taken
         self._waiting: deque[_Waiting] = deque()
         self._size = 0
 
@@ -51,8 +48,7 @@ class SQLiteInserter:
         """See `Inserter`."""
         self._rows.check(table, columns)
         # Its contents may come from far away: they are here before the database is locked.
-        values = tuple(map(self._taken, row.values))
-        self._waiting.append((table, columns, Row(row.rowid, values)))
+        self._waiting.append((table, columns, self._taken.row(row)))
         self._size += self._waiting[-1][2].content_size
         while len(self._waiting) >= BATCH_ROWS or self._size >= BATCH_BYTES:
             if error := self._write():
@@ -85,32 +81,8 @@ class SQLiteInserter:
             self._waiting.popleft()
         if not self._waiting:
             self._size = 0
-            self._files.close()
+            self._taken.release()
         return refused
-
-    def _taken(self, value: Value) -> Value:
-        if not isinstance(value, Content):
-            return value
-        if value.size <= BOUND_BYTES_MAX:
-            data = held(value)
-            return Content(value.kind, value.size, partial(iter, (data,)))
-        # Beside the database: the system's temporary directory may be memory.
-        with self._disk_errors():
-            file = tempfile.TemporaryFile(dir=self._writer.path.parent)  # noqa: SIM115 - it stays until it is put in
-        self._files.enter_context(file)
-        for chunk in value.chunks():
-            with self._disk_errors():
-                file.write(chunk)
-        with self._disk_errors():
-            file.flush()
-        return Content(value.kind, value.size, partial(_chunks, file))
-
-    @contextlib.contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DatabaseError(f"{self._writer.path.parent}: {error.strerror}") from error
 
 
 def delete_and_insert(
@@ -132,9 +104,3 @@ def delete_and_insert(
             writes.check(table, columns)
             writes.put(table, columns, row)
     writer.make_durable()
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    file.seek(0)
-    while chunk := file.read(CONTENT_READ_BYTES):
-        yield chunk

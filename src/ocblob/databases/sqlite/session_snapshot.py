@@ -13,8 +13,17 @@ from typing import Any, Final
 import apsw
 
 from ocblob.cells import OwnedTable, SessionTree
-from ocblob.databases.session_rows import CONTENT_READ_BYTES, SMALL_BYTES, Content, Row, TableShape, Value
+from ocblob.databases.session_rows import (
+    CONTENT_READ_BYTES,
+    SMALL_BYTES,
+    Content,
+    Row,
+    TableDefinition,
+    TableShape,
+    Value,
+)
 from ocblob.databases.sqlite.connection import Bindings, connect, quote, translated
+from ocblob.databases.sqlite.session_definitions import definition
 from ocblob.databases.sqlite.session_tables import Table, Tables, decoded, encoded
 from ocblob.errors import DatabaseError
 
@@ -47,15 +56,20 @@ def snapshot(path: Path) -> Iterator["SQLiteSnapshot"]:
 class SQLiteSnapshot:
     """See `Snapshot`: over a connection that is in a transaction."""
 
-    def __init__(self, path: Path, db: apsw.Connection) -> None:
+    def __init__(self, path: Path, db: apsw.Connection, tables: Tables | None = None) -> None:
         self.path = path
         self._db = db
-        self.tables = Tables(path, db)
+        self.tables = Tables(path, db) if tables is None else tables
         self._statements: dict[tuple[str, str], str] = {}
 
     def shape(self, table: str) -> TableShape:
         """See `Snapshot`."""
         return self.tables[table].shape
+
+    def definition(self, table: str) -> TableDefinition:
+        """See `Snapshot`."""
+        found = self.tables[table]
+        return definition(found, self.tables.statements(table), self.tables.indexed(table))
 
     def rows(self, table: OwnedTable, session: str) -> Iterator[Row]:
         """See `Snapshot`."""

@@ -120,6 +120,22 @@ class Tables:
                 return str(name)
         return ""
 
+    def statements(self, table: str) -> list[str]:
+        """What made a table and its indexes."""
+        sql = (
+            "SELECT sql FROM sqlite_schema WHERE lower(tbl_name)=lower(?) AND type IN ('table', 'index')"
+            " AND sql IS NOT NULL ORDER BY type DESC, name"
+        )
+        return [str(made) for (made,) in self._rows(sql, (table,))]
+
+    def indexed(self, table: str) -> set[str]:
+        """Columns that are in an index, or refer to another table."""
+        sql = (
+            "SELECT i.name FROM pragma_index_list(?1) AS l, pragma_index_info(l.name) AS i WHERE i.name IS NOT NULL"
+            ' UNION SELECT "from" FROM pragma_foreign_key_list(?1)'
+        )
+        return {str(column) for (column,) in self._rows(sql, (table,))}
+
     def _key(self, table: str) -> tuple[str, ...]:
         rows = self._rows("SELECT name FROM pragma_table_info(?) WHERE pk>0 ORDER BY pk", (table,))
         return tuple(name for (name,) in rows)
