@@ -1,5 +1,6 @@
 """SQL Server, through pyodbc. Nothing of this was run against a server: its statements are compiled and parsed."""
 
+import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
@@ -11,11 +12,22 @@ from ocblob.databases.session_rows import Affinity
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.errors import DatabaseUnsupportedError
 
-PIECE_CHARS: Final = 512 * 1024
+PIECE_BYTES: Final = 1024 * 1024
+"""Of the server's own; an even number, so that none ends within a character of UTF-16."""
+SENT_BYTES: Final = 4 * 1024 * 1024
+"""The server writes the whole value again for each piece that it is sent."""
 KEY_CHARS: Final = 255
+KEY_BYTES: Final = 850
+"""An index takes 1,700 bytes in all."""
+# A type of no length is one of `max`.
 VALUE_BYTES_MAX: Final = 2**31 - 1
-_VERSION_MIN: Final = 14
-"""SQL Server 2017: `STRING_AGG`, and `HASHBYTES` of any length."""
+_VERSION_MIN: Final = 13
+"""SQL Server 2016: `HASHBYTES` of any length."""
+_UTF8_VERSION: Final = 15
+"""SQL Server 2019: text in UTF-8."""
+_DIALECT: Final[sa.Dialect] = mssql.dialect()  # type: ignore[no-untyped-call]
+_WIDE_COLLATION: Final = "Latin1_General_100_BIN2"
+_UTF8_COLLATION: Final = "Latin1_General_100_BIN2_UTF8"
 _TROUBLES: Final = {
     1205: Trouble.AGAIN,
     3960: Trouble.AGAIN,
@@ -41,13 +53,20 @@ class MsSqlDialect:
     extra: Final = "mssql"
     driver: Final = "pyodbc"
     snapshot_isolation: Final = "SERIALIZABLE"
+    snapshot_begin: Final = "SELECT 1"
+    writers_unseen: Final = False
+    delete_triggers: Final = (
+        "SELECT OBJECT_NAME(t.parent_id), t.name FROM sys.triggers t"
+        " JOIN sys.trigger_events e ON e.object_id = t.object_id WHERE e.type_desc = 'DELETE' AND t.parent_id <> 0"
+    )
+    keys_off: Final = None
     large_bytes: Final = 4 * 1024 * 1024
 
     def engine_options(self) -> Mapping[str, Any]:
         """See `SqlDialect`."""
         import pyodbc  # noqa: F401, PLC0415 - told apart from SQLAlchemy's own errors
 
-        return {"fast_executemany": False}
+        return {}
 
     def catalog(self, connection: sa.Connection) -> AbstractContextManager[None]:
         """See `SqlDialect`."""
@@ -55,9 +74,9 @@ class MsSqlDialect:
         return nullcontext()
 
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
-        """See `SqlDialect`. An error inside of a transaction ends it."""
+        """See `SqlDialect`. One row's error undoes its statement, not the transaction."""
         del connection
-        return [f"SET LOCK_TIMEOUT {round(lock_wait_s * 1000)}", "SET XACT_ABORT ON"]
+        return [f"SET LOCK_TIMEOUT {round(lock_wait_s * 1000)}", "SET XACT_ABORT OFF"]
 
     def check(self, connection: sa.Connection) -> list[str]:
         """See `SqlDialect`."""
@@ -65,7 +84,7 @@ class MsSqlDialect:
             connection.exec_driver_sql("SELECT CAST(SERVERPROPERTY('ProductMajorVersion') AS int)").scalar_one()
         )
         if version < _VERSION_MIN:
-            raise DatabaseUnsupportedError(f"SQL Server {version} is too old: 2017 at least")
+            raise DatabaseUnsupportedError(f"SQL Server {version} is too old: 2016 at least")
         delayed = connection.exec_driver_sql(
             "SELECT delayed_durability_desc FROM sys.databases WHERE database_id = DB_ID()"
         ).scalar()
@@ -111,11 +130,14 @@ class MsSqlDialect:
     def octets(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
         """See `SqlDialect`: of a text in UTF-16, as if it were ASCII."""
         length = sa.cast(sa.func.datalength(column), sa.BigInteger)
-        return length / 2 if _is_wide(column) else length
+        return length // 2 if _is_wide(column) else length
 
     def content(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:
-        """See `SqlDialect`."""
-        return sa.cast(column, mssql.VARBINARY("max"))
+        """See `SqlDialect`: a text in UTF-16, whatever it is kept in."""
+        if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - no public base
+            return sa.cast(column, sa.VARBINARY())
+        wide = column if _is_wide(column) else sa.cast(column, sa.NVARCHAR())
+        return sa.cast(wide, sa.VARBINARY())
 
     def decoded(self, raw: bytes, *, text: bool) -> bytes:
         """See `SqlDialect`."""
@@ -125,20 +147,37 @@ class MsSqlDialect:
         """See `SqlDialect`."""
         return data.decode("utf-8") if text else data
 
+    def whole(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """See `SqlDialect`."""
+        return self.content(column)
+
+    def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
+        """See `SqlDialect`."""
+        with connection.execution_options(stream_results=True, max_row_buffer=1).execute(statement) as found:
+            yield from found
+
     def stream(
-        self, connection: sa.Connection, column: sa.Column[Any], where: sa.ColumnElement[bool], *, text: bool
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        where: sa.ColumnElement[bool],
+        *,
+        text: bool,
+        seen: ContentHash | None = None,
     ) -> Iterator[bytes]:
         """See `SqlDialect`."""
-        at, size = 1, 2 * PIECE_CHARS
+        at = 1
         while True:
             piece = connection.execute(
-                sa.select(sa.func.substring(self.content(column), at, size)).where(where)
+                sa.select(sa.func.substring(self.content(column), at, PIECE_BYTES)).where(where)
             ).scalar()
             if not piece:
                 return
+            if seen is not None:
+                seen.update(bytes(piece))
             yield self.decoded(piece, text=text)
             at += len(piece)
-            if len(piece) < size:
+            if len(piece) < PIECE_BYTES:
                 return
 
     def put_large(
@@ -150,12 +189,23 @@ class MsSqlDialect:
         *,
         text: bool,
     ) -> int:
-        """See `SqlDialect`: the pieces wait in a temporary table and are joined by the server."""
-        raise NotImplementedError
+        """See `SqlDialect`: the value grows in a temporary table of the connection's."""
+        kind = sa.NVARCHAR(collation=_WIDE_COLLATION) if text else sa.VARBINARY()
+        held = sa.Table("#ocblob_value", sa.MetaData(), sa.Column("value", kind, nullable=False))
+        connection.execute(sa.schema.DropTable(held, if_exists=True))
+        connection.execute(sa.schema.CreateTable(held))
+        connection.execute(sa.insert(held), {"value": "" if text else b""})
+        for piece in _sent(chunks, text=text):
+            connection.execute(sa.update(held).values(value=held.c.value + sa.literal(piece, kind)))
+        value = sa.select(held.c.value).scalar_subquery()
+        changed = connection.execute(sa.update(column.table).where(where).values({column: value})).rowcount
+        connection.execute(sa.schema.DropTable(held))
+        return changed
 
     def version(self, table: sa.Table) -> sa.ColumnElement[Any] | None:
         """See `SqlDialect`."""
         del table
+        return None
 
     def unchanged(self, column: sa.Column[Any], version: object, *, text: bool) -> sa.ColumnElement[bool]:
         """See `SqlDialect`."""
@@ -169,19 +219,28 @@ class MsSqlDialect:
 
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """T-SQL compares no tuples."""
-        found: sa.ColumnElement[bool] = sa.false()
-        for number in reversed(range(len(key))):
-            first, value = key[number], values[number]
-            found = sa.or_(first > value, sa.and_(first == value, found))
-        return found
+        return sa.or_(
+            *(
+                sa.and_(*(column == value for column, value in zip(key[:number], values, strict=False)), last > after)
+                for number, (last, after) in enumerate(zip(key, values, strict=True))
+            )
+        )
 
     def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
-        """See `SqlDialect`."""
-        raise NotImplementedError
+        """See `SqlDialect`: bytes are not searched on the server, each of them comes."""
+        if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - no public base
+            return column.is_not(None)
+        written = sa.cast(column, sa.NVARCHAR()).collate(_WIDE_COLLATION)
+        plain = (needle.decode("latin-1") for needle in needles if b"\0" not in needle)
+        return sa.or_(*(sa.func.charindex(sa.literal(needle, sa.Unicode()), written) > 0 for needle in plain))
 
-    def type_of(self, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
+    def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """See `SqlDialect`."""
-        raise NotImplementedError
+        if affinity == "text":
+            return _text(connection.dialect.server_version_info or (), key=key)
+        if affinity == "blob":
+            return sa.VARBINARY(KEY_BYTES if key else None)
+        return sa.Float(53) if affinity == "real" else sa.BigInteger()
 
     def made(self, connection: sa.Connection, table: sa.Table) -> Sequence[str]:
         """See `SqlDialect`."""
@@ -190,11 +249,42 @@ class MsSqlDialect:
 
     def sizes(self, connection: sa.Connection) -> Mapping[str, tuple[int, int]]:
         """See `SqlDialect`."""
-        raise NotImplementedError
+        rows = connection.exec_driver_sql(
+            "SELECT t.name, SUM(a.total_pages) * 8192, SUM(a.total_pages - a.used_pages) * 8192"
+            " FROM sys.tables t JOIN sys.partitions p ON p.object_id = t.object_id"
+            " JOIN sys.allocation_units a ON a.container_id ="
+            " CASE WHEN a.type = 2 THEN p.partition_id ELSE p.hobt_id END"
+            " WHERE t.schema_id = SCHEMA_ID() GROUP BY t.name"
+        )
+        return {str(name): (int(size), int(free)) for name, size, free in rows}
 
     def reclaim(self, table: sa.Table, *, blocking: bool) -> Sequence[str]:
-        """See `SqlDialect`."""
-        raise NotImplementedError
+        """See `SqlDialect`. The pages come free within the database's files; nothing shrinks these."""
+        name = _DIALECT.identifier_preparer.format_table(table)
+        return [f"ALTER INDEX ALL ON {name} {'REBUILD' if blocking else 'REORGANIZE WITH (LOB_COMPACTION = ON)'}"]
+
+
+def _text(version: tuple[Any, ...], *, key: bool) -> sa.types.TypeEngine[Any]:
+    """Compared by its code points. In UTF-8 base64 takes half of the room, but half a surrogate pair has no place."""
+    if version >= (_UTF8_VERSION,):
+        return sa.VARCHAR(KEY_BYTES if key else None, collation=_UTF8_COLLATION)
+    return sa.NVARCHAR(KEY_CHARS if key else None, collation=_WIDE_COLLATION)
+
+
+def _sent(chunks: Iterator[bytes], *, text: bool) -> Iterator[str | bytes]:
+    """The pieces of a value as they are sent: large ones, and none of a text ends within a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= SENT_BYTES:
+            data = b"".join(held)
+            yield decoder.decode(data) if text else data
+            held, size = [], 0
+    last = b"".join(held)
+    yield decoder.decode(last, final=True) if text else last
 
 
 def _is_wide(column: sa.ColumnElement[Any]) -> bool:
