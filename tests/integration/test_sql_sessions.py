@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from mirror_contracts import MirrorRowsContract
 from ocblob.databases.addresses import server_address
 from ocblob.databases.sql.database import SqlDatabase
 from session_contracts import COLUMNS, SessionRowsContract
@@ -50,3 +51,14 @@ def database(server_url: str) -> Iterator[SqlDatabase]:
 
 class TestSqlSessions(SessionRowsContract):
     """PostgreSQL, MariaDB, and the servers that the environment names."""
+
+
+@pytest.fixture
+def target(server_url: str) -> Iterator[SqlDatabase]:
+    """An empty database on a server."""
+    with SqlDatabase(server_address(server_url)) as database:
+        yield database
+
+
+class TestSqlMirror(MirrorRowsContract):
+    """The same servers."""
