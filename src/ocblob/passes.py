@@ -15,7 +15,7 @@ from ocblob.errors import BackendError, DatabaseUnsupportedError, UsageError
 from ocblob.filesystem import is_other_users
 from ocblob.hosts.base import HostProfile
 from ocblob.hosts.detect import profile_of
-from ocblob.offload import OffloadReport, offload, plan_offloads
+from ocblob.offload import Offload, OffloadReport, offload, plan_offloads
 from ocblob.prompts import PromptOffloadReport, PromptRestoreReport, offload_prompts, restore_prompts
 from ocblob.restore import RestoreReport, restore
 from ocblob.size_warnings import Measured, SizeWarning, look
@@ -168,8 +168,9 @@ def offload_pass(  # noqa: PLR0913
     progress: Callable[[Database, tuple[Column, ...], int, Scope], Callable[[int], None]],
     say: Say,
     ask: Callable[[str], bool],
+    offload_by: Offload = offload,
 ) -> OffloadPass:
-    """One whole pass over a database."""
+    """One whole pass over a database, done here or by whom it is given to."""
     address = config.database_address(place)
     if prompts:
         check_prompts(address)
@@ -196,7 +197,7 @@ def offload_pass(  # noqa: PLR0913
             if created:
                 say(f"created a blob store at {store.url}")
             register(store, at, tables)
-            report = offload(
+            report = offload_by(
                 at.database,
                 store,
                 columns,
@@ -208,7 +209,7 @@ def offload_pass(  # noqa: PLR0913
             moved = _offload_prompts(store, min_chars) if prompts else None
     space = vacuum_after(address, vacuum, say=say)
     after = sizes(address)
-    whole = report.complete and not (tables or chosen.sessions or chosen.updated_before_ms or chosen.keep_newest)
+    whole = report.complete and not tables and chosen.whole
     # Who has taken everything knows that nothing is left to offload.
     large = look(address, host=at.profile.name, found=after, inline_chars=0 if whole else None)
     return OffloadPass(report, before, after, store.url, created, space.report, space.skipped, moved, large)

@@ -19,11 +19,14 @@ from ocblob.cli.options import (
     sayer,
     scope_of,
     session_option,
+    shard_option,
     standard_options,
     table_option,
     vacuum_option,
 )
-from ocblob.offload import MIN_CHARS
+from ocblob.errors import UsageError
+from ocblob.fleet import Fleet, FleetReport
+from ocblob.offload import MIN_CHARS, Offload, offload
 from ocblob.passes import OffloadPass, offload_pass
 from ocblob.plugins.options import check_same_store
 from ocblob.space import VacuumWhen
@@ -45,6 +48,21 @@ from ocblob.units import format_size
 )
 @session_option
 @table_option
+@shard_option
+@click.option(
+    "--dask",
+    "scheduler",
+    metavar="ADDRESS",
+    help="Let the workers of a Dask cluster do it: tcp://host:port, or a scheduler file. Servers' databases only.",
+)
+@click.option(
+    "--part-size",
+    "part_bytes",
+    type=SizeType(),
+    metavar="SIZE",
+    help="With --dask: cells of one task.  [default: 64MB, growing to 1GB]",
+)
+@click.option("--send-password", is_flag=True, help="With --dask: give the database's password to the workers too.")
 @click.option("--include-v2", is_flag=True, help="Also cells of V2 sessions, where OpenCode cannot resolve refs yet.")
 @prompts_option
 @previews_option
@@ -65,6 +83,10 @@ def command(
     keep_newest: int,
     sessions: tuple[str, ...],
     tables: tuple[str, ...],
+    shard: tuple[int, int] | None,
+    scheduler: str | None,
+    part_bytes: int | None,
+    send_password: bool,
     include_v2: bool,
     prompts: bool,
     previews: bool | None,
@@ -83,6 +105,7 @@ def command(
     run again; `ocblob restore` puts everything back, byte for byte.
     """
     place = config.database_place(db)
+    offload_by = _fleet(scheduler, place, store_place, part_bytes, shard, send_password=send_password, dry_run=dry_run)
     if not (no_plugin or dry_run):
         _offer_plugin(place, store_place, quiet=quiet)
     with progress_bar("offload", quiet=quiet or as_json) as progress:
@@ -90,7 +113,7 @@ def command(
             place,
             store_place,
             tables=tables,
-            scope=scope_of(sessions, min_age_s=min_age, keep_newest=keep_newest),
+            scope=scope_of(sessions, min_age_s=min_age, keep_newest=keep_newest, shard=shard),
             min_chars=min_chars,
             include_v2=include_v2,
             prompts=prompts,
@@ -102,6 +125,7 @@ def command(
             progress=progress,
             say=sayer(quiet=quiet),
             ask=asker(yes=yes),
+            offload_by=offload_by,
         )
     if as_json:
         print_json(done)
@@ -109,7 +133,7 @@ def command(
         _print(place, done, dry_run=dry_run)
     print_warnings(done.warnings)
     if not done.complete:
-        print_problems(done.report.problems, done.report.failed, verbose=verbose)
+        print_problems(done.report.problems, done.report.troubles(), verbose=verbose)
         if done.report.changed:
             click.echo(
                 f"  {done.report.changed} cells changed while they were read; the next pass takes them",
@@ -120,6 +144,27 @@ def command(
         if done.vacuum_skipped:
             click.echo(f"  not vacuumed: {done.vacuum_skipped}", err=True)
         ctx.exit(EXIT_INCOMPLETE)
+
+
+def _fleet(
+    scheduler: str | None,
+    place: config.Place,
+    store_place: config.StorePlace,
+    part_bytes: int | None,
+    shard: tuple[int, int] | None,
+    *,
+    send_password: bool,
+    dry_run: bool,
+) -> Offload:
+    """The workers of a cluster, or this process where there is none."""
+    if scheduler is None:
+        if part_bytes is not None or send_password:
+            raise UsageError(f"{'--send-password' if send_password else '--part-size'} needs --dask")
+        return offload
+    if dry_run or shard:
+        raise UsageError(f"--dask and {'--dry-run' if dry_run else '--shard'} exclude each other")
+    address = config.database_address(place)
+    return Fleet(scheduler, address, store_place, part_bytes, send_password=send_password)
 
 
 def _offer_plugin(place: config.Place, store_place: config.StorePlace, *, quiet: bool) -> None:
@@ -162,6 +207,9 @@ def _print(place: config.Place, done: OffloadPass, *, dry_run: bool) -> None:
             f" {format_size(prompts.payload_chars)} of base64"
         )
     click.echo(f"  database  {format_size(done.before.total)} -> {format_size(done.after.total)}" + _space(done))
+    if isinstance(report, FleetReport):
+        failed = f", {report.parts_failed:,} failed" if report.parts_failed else ""
+        click.echo(f"  fleet     {report.parts:,} parts by {report.workers:,} workers{failed}")
     click.echo(
         f"  time      {report.elapsed_s:.2f} s, longest write transaction {report.longest_transaction_s * 1000:.0f} ms"
     )

@@ -16,6 +16,7 @@ from ocblob.cli.options import (
     sayer,
     scope_of,
     session_option,
+    shard_option,
     standard_options,
     table_option,
 )
@@ -26,6 +27,7 @@ from ocblob.units import format_size
 @click.command()
 @session_option
 @table_option
+@shard_option
 @click.option(
     "--force", is_flag=True, help="Also cells of 100 MB and more while another process has the database open."
 )
@@ -40,6 +42,7 @@ def command(
     *,
     sessions: tuple[str, ...],
     tables: tuple[str, ...],
+    shard: tuple[int, int] | None,
     force: bool,
     prompts: bool,
     dry_run: bool,
@@ -57,7 +60,7 @@ def command(
             place,
             store_place,
             tables=tables,
-            scope=scope_of(sessions),
+            scope=scope_of(sessions, shard=shard),
             dry_run=dry_run,
             force=force,
             prompts=prompts,
