@@ -478,7 +478,7 @@ def test_a_broken_config_file_stops_only_the_strict(home: Home) -> None:
         ("\nmaxsizemb = 1", ":2: unknown key maxsizemb", "is maxSizeMB meant?"),
         ("max_age_days = 1", ":1: unknown key max_age_days", "is maxAgeDays meant?"),
         ("cachesize = 1", ":1: unknown key cachesize", "is cache_size meant?"),
-        ("x = 1", ":1: unknown key x", "known are store, cache_size, previews, maxSizeMB,"),
+        ("x = 1", ":1: unknown key x", "known are store, cache_size, previews, databases, maxSizeMB,"),
         (
             "[s3]\nregion = 'x'\nmaxSizeMB = 1",
             ":3: maxSizeMB stands in the table [s3]",

@@ -6,6 +6,8 @@ from typing import Final
 from ocblob.errors import UsageError
 
 _TELLTALE: Final = "secret|token|passw|credential|signature|access_?key|account_?key|api_?key|sas"
+_OF_DATABASE: Final = re.compile(r"^((?:postgres(?:ql)?|mysql|mariadb|mssql)[^:/]*://[^:@/?#]*):[^?]*@", re.IGNORECASE)
+"""The driver takes all up to the last @ for the password, slashes too."""
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """Two letters at least: `C:\\store` is a path."""
 
@@ -28,5 +30,6 @@ def shown_url(url: str) -> str:
     """A URL for messages: without a password, and without the values of options that look like secrets."""
     if not SCHEME.match(url):
         return url
+    url = _OF_DATABASE.sub(r"\1@", url)
     hidden = re.sub(r"(://[^/@:?#]*):[^@/]*@", r"\1@", url)
     return re.sub(rf"([?&][^=&#]*(?:{_TELLTALE})[^=&#]*)=[^&#]*", r"\1=...", hidden, flags=re.IGNORECASE)

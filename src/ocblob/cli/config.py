@@ -7,7 +7,7 @@ import click
 
 from ocblob import config
 from ocblob.cli.main import EXIT_USAGE, complain
-from ocblob.cli.options import print_json, printable, unread_options
+from ocblob.cli.options import print_json, print_warnings, printable, unread_options
 
 
 @click.group()
@@ -42,6 +42,7 @@ def show_command(
         print_json({"file": found.file, "is_there": found.is_there, "settings": settings, "problems": problems})
     elif not quiet:
         _print(found)
+    print_warnings(found.warnings)
     for error in found.problems:
         complain(printable(str(error)), error.hint)
     if found.problems:

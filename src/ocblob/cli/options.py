@@ -82,6 +82,7 @@ def _config(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 
 def _store(ctx: click.Context, param: click.Parameter, value: str | None) -> config.StorePlace:
     del param
+    print_warnings(config.exposed_passwords())
     return config.store_place(value, cache_size=ctx.meta.get(_CACHE_SIZE))
 
 
@@ -198,7 +199,8 @@ def print_json(value: Any, **more: Any) -> None:
 def _plain(value: Any) -> Any:
     """Values as JSON has them; what a report can tell by its properties is in it too."""
     if is_dataclass(value) and not isinstance(value, type):
-        told = [item.name for item in fields(value)]
+        # What is not for people's eyes has no place in a `repr` either: a URL with its password.
+        told = [item.name for item in fields(value) if item.repr]
         kinds = reversed(type(value).__mro__)
         told += [name for kind in kinds for name, item in vars(kind).items() if isinstance(item, property)]
         return {name: _plain(getattr(value, name)) for name in told}

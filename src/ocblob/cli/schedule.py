@@ -12,7 +12,7 @@ from ocblob.cli.options import AgeType, dry_run_option, print_json, standard_opt
 from ocblob.cli.plugin import own_command
 from ocblob.plugins.options import check_same_store
 from ocblob.scheduling import KINDS, Every, Kind, Machine, ScheduleReport, install, remove, show
-from ocblob.scheduling.job import job_name, lost_limits, lost_secrets, maintain_job
+from ocblob.scheduling.job import job_name, lost_limits, lost_passwords, lost_secrets, maintain_job
 
 _kind_option = click.option(
     "--kind", type=click.Choice(list(KINDS)), help="This scheduler.  [default: the one that the machine has]"
@@ -46,7 +46,8 @@ def install_command(
     """Install the pass over this database, in place of one that is there.
 
     What it does there is what the configuration says at that time (`ocblob config show`). Passwords are never kept:
-    those of S3 come by boto3's own rules.
+    those of S3 come by boto3's own rules, those of a database's server from
+    config.toml or where its driver looks.
     """
     del verbose
     # What cannot be meant, or would fail each night, is told now.
@@ -58,6 +59,10 @@ def install_command(
     if wished.offload and config.is_hosts_own(config.database_address(database)) and not config.plugin_installed():
         report.notes.append("it moves no attachment out until OpenCode has the plugin: `ocblob plugin install`")
     report.notes += [f"{name} is not kept; it belongs into the config file" for name in lost_limits()]
+    report.notes += [
+        f"{name} is not kept; write the password into ~/.pgpass, ~/.my.cnf or `databases` of the config file"
+        for name in lost_passwords(database)
+    ]
     report.notes += [f"{name} is not kept; boto3 reads ~/.aws/credentials" for name in lost_secrets(store_place)]
     if as_json:
         print_json(report)

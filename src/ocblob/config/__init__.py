@@ -22,6 +22,7 @@ from ocblob.config.host import (
     stray_plugins,
 )
 from ocblob.config.keys import Vacuum
+from ocblob.config.passwords import exposed_passwords
 from ocblob.config.places import (
     Place,
     database_address,
@@ -33,6 +34,7 @@ from ocblob.config.places import (
 from ocblob.config.session_settings import Settings, settings
 from ocblob.config.stores import StorePlace, passed_on, previews, store_place
 from ocblob.config.variables import with_variables
+from ocblob.config.workers import without_secrets, workers_address
 
 __all__ = [
     "ConfigFile",
@@ -48,6 +50,7 @@ __all__ = [
     "database_path",
     "database_place",
     "effective",
+    "exposed_passwords",
     "files_read",
     "host_databases",
     "host_server",
@@ -69,4 +72,6 @@ __all__ = [
     "stray_plugins",
     "using_file",
     "with_variables",
+    "without_secrets",
+    "workers_address",
 ]

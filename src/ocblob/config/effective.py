@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ocblob.config.directories import archive_directory
 from ocblob.config.file import ConfigFile, read_file
 from ocblob.config.keys import KEYS, as_written
+from ocblob.config.passwords import databases_of, exposed_passwords
 from ocblob.config.places import database_place
 from ocblob.config.session_settings import DEFAULT, Settings, settings
 from ocblob.config.stores import backend_options, cache_bytes, previews_of, store_url
@@ -38,6 +39,7 @@ class Effective:
     is_there: bool
     settings: tuple[Setting, ...]
     problems: tuple[UsageError, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def effective(
@@ -65,9 +67,13 @@ def effective(
         rows.append(Setting("cache_size", *size))
     wish = tried(lambda: previews_of(file))
     rows.append(Setting("previews", wish, DEFAULT if wish is None else file.where("previews")))
+    if urls := tried(lambda: databases_of(file)):
+        rows.append(Setting("databases", [shown_url(url) for url in urls], file.where("databases")))
     rows += _of_sessions(of_sessions, environment)
     rows += _of_backends(file, tried(lambda: backend_options(file, environment)) or {}, environment)
-    return Effective(str(file.path), file.path.is_file(), tuple(rows), tuple(problems))
+    return Effective(
+        str(file.path), file.path.is_file(), tuple(rows), tuple(problems), tuple(exposed_passwords(environment))
+    )
 
 
 def _database(option: str | None, environment: Mapping[str, str]) -> Setting:

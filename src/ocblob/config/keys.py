@@ -22,7 +22,7 @@ MEGABYTE: Final = 10**6
 _ID: Final = re.compile(r"[!-~]+")
 _VARIABLE: Final = re.compile(r"\{(?:env|file):")
 """What OpenCode puts a text in place of before it reads its configuration; nobody does so for us."""
-FILE_KEYS: Final = ("store", "cache_size", "previews")
+FILE_KEYS: Final = ("store", "cache_size", "previews", "databases")
 """Those of `config.toml` alone: OpenCode's configuration says them in the plugin's own options."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocblob.config.host import host_databases
+from ocblob.config.passwords import with_password
 from ocblob.config.variables import DATABASE_VARIABLE
 from ocblob.databases.addresses import Address, file_address, is_server, server_address
 from ocblob.errors import UsageError
@@ -59,13 +60,13 @@ def plugin_database(option: str | None, environment: Mapping[str, str] = os.envi
     return Place(str(opencode.default_database(environment, Path.home())), "default")
 
 
-def database_address(place: Place) -> Address:
-    """Where a database is: a path, `sqlite:///path`, or a server's URL.
+def database_address(place: Place, environment: Mapping[str, str] = os.environ) -> Address:
+    """Where a database is: a path, `sqlite:///path`, or a server's URL, which gets the password that is known here.
 
     Raises `UsageError` for a kind of database that is not known.
     """
     if is_server(place.url):
-        return server_address(place.url)
+        return with_password(server_address(place.url), environment)
     if place.url.startswith("sqlite:///"):
         return file_address(Path(place.url.removeprefix("sqlite:///")))
     return file_address(expanded(place.url))

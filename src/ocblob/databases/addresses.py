@@ -33,6 +33,11 @@ class Address:
     """What a server is connected with, password and all; empty for a file."""
 
     @property
+    def has_password(self) -> bool:
+        """Whether the URL has a secret in it."""
+        return shown_url(self.url) != self.url
+
+    @property
     def stem(self) -> str:
         """What files about it may be called after."""
         if self.path is not None:
@@ -57,6 +62,11 @@ def server_address(url: str) -> Address:
         raise UsageError(
             f"{shown_url(url)}: no such kind of database",
             hint="a path, or a URL that begins with postgresql://, mysql://, mariadb:// or mssql://",
+        )
+    if set("@/") & set(rest.partition("?")[0].rpartition("@")[0]):
+        # It would be read otherwise than it is hidden.
+        raise UsageError(
+            f"{shown_url(url)}: where the password ends cannot be told", hint="in a password write %40 for @, %2F for /"
         )
     kind = _DRIVERS[kind].partition("+")[0]
     full = f"{kind}+{driver}" if driver else _DRIVERS[kind]

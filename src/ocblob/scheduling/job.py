@@ -8,7 +8,8 @@ from typing import Final
 from ocblob import config
 from ocblob.backends import local_path
 from ocblob.config.said import LIMIT_VARIABLES
-from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE, MIRROR_VARIABLE
+from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE, DATABASE_VARIABLE, MIRROR_VARIABLE
+from ocblob.errors import UsageError
 from ocblob.scheduling.base import NAME, Job
 from ocblob.scheduling.every import Every
 from ocblob.urls import refuse_secrets
@@ -17,6 +18,7 @@ _PLACES: Final = (
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
     "XDG_STATE_HOME",
+    "PGPASSFILE",
     "OPENCODE_CONFIG",
     "OPENCODE_CONFIG_DIR",
     "OPENCODE_DB",
@@ -30,6 +32,8 @@ _S3_PLACES: Final = (
     "AWS_SHARED_CREDENTIALS_FILE",
 )
 _S3_SECRETS: Final = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_PASSWORDS: Final = {"postgresql": "PGPASSWORD", "mysql": "MYSQL_PWD"}
+"""Variables by the kind of server whose drivers read them."""
 
 
 def maintain_job(
@@ -45,6 +49,8 @@ def maintain_job(
     Raises `UsageError` for a URL with a secret in it, which would be kept.
     """
     address = config.database_address(database)
+    if address.path is None:
+        _check_password(database, environment)
     named = address.name if address.path is None else str(address.path.absolute())
     local = local_path(store.url)
     if local is None:
@@ -67,6 +73,25 @@ def job_name(database: config.Place) -> str:
     if database.source in {"found", "default"}:
         return NAME
     return f"{NAME}-{sha256(os.fsencode(config.database_address(database).name)).hexdigest()[:8]}"
+
+
+def _check_password(database: config.Place, environment: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a password that only this command line or this shell knows."""
+    bare = {name: value for name, value in environment.items() if name not in {DATABASE_VARIABLE, MIRROR_VARIABLE}}
+    named = config.Place(database.shown, database.source)
+    if database.shown != database.url and not config.database_address(named, bare).has_password:
+        raise UsageError(
+            f"{database.shown}: a scheduled pass must find the password by itself; what is installed keeps none",
+            hint='write databases = ["<the URL with its password>"] into config.toml (mode 600), or use ~/.pgpass or'
+            " ~/.my.cnf and name the URL without it",
+        )
+
+
+def lost_passwords(database: config.Place, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables with the password of this database's server that a scheduled pass does not get."""
+    kind = config.database_address(database).name.partition("://")[0]
+    name = _PASSWORDS.get(kind, "")
+    return [name] if environment.get(name) else []
 
 
 def lost_secrets(store: config.StorePlace, environment: Mapping[str, str] = os.environ) -> list[str]:
