@@ -29,6 +29,8 @@ class Fault:
     """If there is one, bytes are not counted: it happens instead of passing on the piece with this word."""
     answered: bool = False
     """With a word on the way up: the server still gets it; it happens instead of passing on its answer."""
+    following: bytes = b""
+    """Only on connections on which this went to the server before."""
     times: int = 1
     """Connections that it befalls."""
     happened: threading.Event = field(default_factory=threading.Event)
@@ -42,6 +44,8 @@ class _Link:
     server: asyncio.StreamWriter
     seen: dict[int, int] = field(default_factory=dict)
     """Bytes that came through since each fault was set, by its number."""
+    followed: set[int] = field(default_factory=set)
+    """Faults whose `following` was seen."""
     at_answer: Fault | None = None
     healed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -64,15 +68,13 @@ class Proxy:
         self.connections = 0
         """How many there were."""
 
-    def cut(
-        self, *, way: Way = "down", after: int = 0, word: bytes = b"", answered: bool = False, times: int = 1
-    ) -> Fault:
-        """Reset connections at some point."""
-        return self._set(Fault("cut", way, after, word, answered, times))
+    def cut(self, **when: Any) -> Fault:
+        """Reset connections at some point; `when` are fields of `Fault`."""
+        return self._set(Fault("cut", **when))
 
-    def stall(self, *, way: Way = "down", after: int = 0, word: bytes = b"", answered: bool = False) -> Fault:
+    def stall(self, **when: Any) -> Fault:
         """Pass nothing on any more, in both directions, from some point on; the connection stays open."""
-        return self._set(Fault("stall", way, after, word, answered))
+        return self._set(Fault("stall", **when))
 
     def heal(self) -> None:
         """No further faults; connections that stall are reset."""
@@ -146,7 +148,9 @@ class Proxy:
         if way == "down" and link.at_answer is not None:
             return link.at_answer, 0
         for fault in self._faults:
-            if fault.way != way or not fault.times:
+            if way == "up" and fault.following in piece:
+                link.followed.add(id(fault))
+            if fault.way != way or not fault.times or (fault.following and id(fault) not in link.followed):
                 continue
             if fault.word:
                 if fault.word not in piece:

@@ -72,8 +72,10 @@ class SqlDatabase:
         return dict(self.known.names())
 
     def check_column(self, column: Column) -> None:
-        """See `Database`."""
+        """See `Database`. Who has opened it to write is told here if this user may not."""
         self.known.check_column(column)
+        if not self.server.read_only:
+            self._swapper.check(column)
 
     def check_scope(self, column: Column, scope: Scope) -> None:
         """See `Database`."""

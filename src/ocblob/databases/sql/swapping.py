@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from ocblob.cells import Column
 from ocblob.databases.base import Edit, EditResult, Outcome
 from ocblob.databases.sql.listing import by_key
 from ocblob.databases.sql.server import ConnectionLostError, RowRefusedError, Server, ValueTooLargeError
 from ocblob.databases.sql.tables import SqlTable, Tables, kind_of
-from ocblob.errors import CellError, DanglingRowError, DatabaseError, OcblobError
+from ocblob.errors import CellError, DanglingRowError, DatabaseError, DatabaseUnsupportedError, OcblobError
 
 GROUP_EDITS: Final = 64
 GROUP_BYTES: Final = 4 * 1024 * 1024
@@ -47,6 +48,22 @@ class Swapper:
         self._server = server
         self._tables = tables
         self._dialect = server.dialect
+
+    def check(self, column: Column) -> None:
+        """Raise `DatabaseUnsupportedError` if this user may not change such cells. None is."""
+        table = self._tables[column.table]
+        cell = table[column.column]
+        more: dict[Any, Any] = {} if table.digest is None else {table.digest: None}
+        statement = sa.update(table.table).where(sa.false()).values({cell: cell, **more})
+
+        def ask() -> None:
+            with self._server.transaction() as connection:
+                connection.execute(statement)
+
+        try:
+            self._server.retried(ask)
+        except DatabaseUnsupportedError as error:
+            raise DatabaseUnsupportedError(f"cells of {column} cannot be changed: {error}") from error
 
     def swap(self, edits: Sequence[Edit]) -> list[EditResult]:
         """See `Database`."""
