@@ -66,6 +66,7 @@ class Server:
         """What one value may have; known once there is a connection."""
         self.longest_transaction_s = 0.0
         self._timing = threading.Lock()
+        sa.event.listen(self.engine, "connect", lambda driver, _record: self.dialect.connected(driver))
         sa.event.listen(self.engine, "engine_connect", self._prepare)
 
     def close(self) -> None:

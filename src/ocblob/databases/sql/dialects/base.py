@@ -66,6 +66,9 @@ class SqlDialect(Protocol):
 
     def check(self, connection: sa.Connection) -> list[str]:
         """Raise `DatabaseUnsupportedError` for a server or an encoding that cannot do; what to warn of."""
+    def connected(self, driver: Any) -> None:
+        """The driver has made a connection, and nothing was asked of it yet."""
+
 
     def limit(self, connection: sa.Connection) -> Limit:
         """What one value may have, on this connection."""

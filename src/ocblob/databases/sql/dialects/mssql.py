@@ -68,6 +68,9 @@ class MsSqlDialect:
 
         return {}
 
+    def connected(self, driver: Any) -> None:
+        """See `SqlDialect`: Microsoft's driver asks every 30 seconds by itself."""
+
     def catalog(self, connection: sa.Connection) -> AbstractContextManager[None]:
         """See `SqlDialect`."""
         del connection

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import mysql
 
 from ocblob.databases.session_rows import Affinity
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
+from ocblob.databases.sql.dialects.keepalive import keep_alive
 from ocblob.errors import DatabaseUnsupportedError
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
@@ -77,12 +78,18 @@ class MySqlDialect:
         """See `SqlDialect`."""
         del connection
         return nullcontext()
+            "read_timeout": CONNECT_TIMEOUT_S,
 
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
         """See `SqlDialect`."""
         del connection
         wait_s = round(lock_wait_s)
         return [f"SET SESSION innodb_lock_wait_timeout = {wait_s}, SESSION lock_wait_timeout = {wait_s}"]
+    def connected(self, driver: Any) -> None:
+        """See `SqlDialect`. The driver has no names for these: it would wait for two hours, or for ever."""
+        driver._read_timeout = None  # noqa: SLF001 - it was for the server's greeting
+        keep_alive(driver._sock)  # noqa: SLF001
+
 
     def check(self, connection: sa.Connection) -> list[str]:
         """See `SqlDialect`."""

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ocblob.databases.session_rows import Affinity
+from ocblob.databases.sql.dialects import keepalive
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.errors import DatabaseUnsupportedError
 
@@ -70,9 +71,13 @@ class PostgreSqlDialect:
         """See `SqlDialect`: SQLAlchemy reads PostgreSQL's own types as text."""
         import psycopg  # noqa: PLC0415 - loaded when it is used
 
+            **keepalive.PSYCOPG,
         driver = connection.connection.dbapi_connection
         assert isinstance(driver, psycopg.Connection)  # noqa: S101 - `Server` lets in no other driver
         factory, driver.cursor_factory = driver.cursor_factory, psycopg.Cursor
+    def connected(self, driver: Any) -> None:
+        """See `SqlDialect`."""
+
         try:
             yield
         finally:
@@ -81,7 +86,8 @@ class PostgreSqlDialect:
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
         """See `SqlDialect`. A commit that was answered must not be lost; a stricter setting stays."""
         durable = connection.exec_driver_sql("SELECT current_setting('synchronous_commit')").scalar_one()
-        settings = [f"SET lock_timeout = {round(lock_wait_s * 1000)}", "SET statement_timeout = 0"]
+        wait_ms = round(lock_wait_s * 1000)
+        settings = [f"SET lock_timeout = {wait_ms}", "SET statement_timeout = 0", *keepalive.POSTGRESQL]
         return [*settings, "SET synchronous_commit = on"] if durable == "off" else settings
 
     def check(self, connection: sa.Connection) -> list[str]:
