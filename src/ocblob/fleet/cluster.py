@@ -23,7 +23,11 @@ def connected(scheduler: str) -> Iterator[Any]:
     Raises `UsageError` without the extra or for what is neither, `FleetError` if nobody answers, or no worker is there.
     """
     try:
-        from distributed import Client  # noqa: PLC0415 - 0.3 s that only a fleet is worth
+        import dask  # noqa: PLC0415 - 0.3 s that only a fleet is worth
+
+        # Its tracebacks are no words for people; what they need to know comes as an error.
+        dask.config.set({"logging": {"distributed": "critical"}})
+        from distributed import Client  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UsageError(f"--dask: {error.name} is not installed", hint="pip install 'ocblob[dask]'") from error
     where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": str(_file(scheduler))}
@@ -38,7 +42,8 @@ def connected(scheduler: str) -> Iterator[Any]:
             client.wait_for_workers(1, timeout=WORKERS_S)
         except TimeoutError as error:
             raise FleetError(f"the cluster at {scheduler} has no workers", hint=f"dask worker {scheduler}") from error
-        yield client
+        with client.as_current():
+            yield client
     finally:
         client.close()
 

@@ -8,13 +8,15 @@ from ocblob.offload import OffloadReport
 
 @dataclass(slots=True)
 class FleetReport(OffloadReport):
-    """A pass that was done in parts. What a worker did before it died shows as refs that were there already."""
+    """A pass that was done in parts. What a worker did before it died is not counted again: see `cells_gone`."""
 
     workers: int = 0
     """The most that were there at a time."""
     parts: int = 0
     parts_failed: int = 0
     """What is left of them is as it was; the next pass takes it."""
+    cells_gone: int = 0
+    """Candidates that were none any more when their part was done: by a worker that died since, or by anybody else."""
     worker_s: float = 0.0
     """Seconds that workers spent, all of them together."""
 
@@ -27,9 +29,10 @@ class FleetReport(OffloadReport):
         """Cells, and parts."""
         return self.failed + self.parts_failed
 
-    def include(self, done: OffloadReport) -> None:
+    def include(self, part: Part, done: OffloadReport) -> None:
         """Add a part."""
         self.parts += 1
+        self.cells_gone += max(part.cells - done.cells, 0)
         for name in ("cells", "cells_swapped", "payloads", "payload_chars", "size", "refs", "changed", "failed"):
             setattr(self, name, getattr(self, name) + getattr(done, name))
         self.blobs_new += done.blobs_new

@@ -9,6 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -159,15 +160,19 @@ class _Flight:
             self._take(future, self._pending.pop(future))
 
     def _take(self, future: Any, part: Part) -> None:
+        with self._reached():
+            self._count(future, part)
+        self._progress(part.size)
+        if self._report.parts_failed == self._report.parts == HOPELESS_PARTS:
+            raise FleetError(f"the first parts all failed: {self._report.problems[0]}")
+
+    def _count(self, future: Any, part: Part) -> None:
         if future.status == "finished":
-            self._report.include(future.result())
+            self._report.include(part, future.result())
         elif future.status == "error":
             self._report.fail_part(part, str(future.exception()))
         else:
             raise FleetError("the cluster has dropped a part that it was given; what was done stays")
-        self._progress(part.size)
-        if self._report.parts_failed == self._report.parts == HOPELESS_PARTS:
-            raise FleetError(f"the first parts all failed: {self._report.problems[0]}")
 
     def _look(self) -> None:
         """Who is there, and whether the database still shows our token."""
@@ -187,7 +192,7 @@ class _Flight:
             yield
         except TimeoutError:
             raise
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, CancelledError) as error:
             raise FleetError(f"the scheduler does not answer any more: {error}; what was done stays") from error
 
 

@@ -4,6 +4,7 @@ It is held by a connection of ours for as long as that lasts, needs no table and
 server, copy or standby shows it.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -57,15 +58,17 @@ class HeldToken:
 
         Raises `DatabaseError` if there is none to be had now.
         """
+        with contextlib.suppress(DatabaseError), self._server.translated():
+            if self._connection is not None:
+                self._connection.exec_driver_sql("SELECT 1")
+                return
+        self._drop()
         try:
             with self._server.translated():
-                if self._connection is None:
-                    plain = self._server.engine.connect()
-                    self._connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-                    if not _answer(self._connection, _lock(self._server).take, self.token):
-                        raise DatabaseUnsupportedError(f"{self._server.address} gives no lock to this user")
-                else:
-                    self._connection.exec_driver_sql("SELECT 1")
+                plain = self._server.engine.connect()
+                self._connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+                if not _answer(self._connection, _lock(self._server).take, self.token):
+                    raise DatabaseUnsupportedError(f"{self._server.address} gives no lock to this user")
         except DatabaseError:
             self._drop()
             raise
