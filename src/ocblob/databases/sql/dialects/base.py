@@ -58,6 +58,9 @@ class SqlDialect(Protocol):
     def engine_options(self) -> Mapping[str, Any]:
         """Keyword arguments of `create_engine`."""
 
+    def connected(self, driver: Any) -> None:
+        """The driver has made a connection, and nothing was asked of it yet."""
+
     def catalog(self, connection: sa.Connection) -> AbstractContextManager[None]:
         """While it is open SQLAlchemy may look at the tables through this connection."""
 
@@ -66,9 +69,6 @@ class SqlDialect(Protocol):
 
     def check(self, connection: sa.Connection) -> list[str]:
         """Raise `DatabaseUnsupportedError` for a server or an encoding that cannot do; what to warn of."""
-    def connected(self, driver: Any) -> None:
-        """The driver has made a connection, and nothing was asked of it yet."""
-
 
     def limit(self, connection: sa.Connection) -> Limit:
         """What one value may have, on this connection."""

@@ -68,28 +68,28 @@ class MySqlDialect:
         arguments = {
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": CONNECT_TIMEOUT_S,
             "program_name": "ocblob",
             # Strict, so that no value is cut or changed to fit; set before SQLAlchemy looks how text is quoted.
             "sql_mode": "TRADITIONAL,NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES",
         }
         return {"connect_args": arguments}
 
+    def connected(self, driver: Any) -> None:
+        """See `SqlDialect`. The driver has no names for these: it would wait for two hours, or for ever."""
+        driver._read_timeout = None  # noqa: SLF001 - it was for the server's greeting
+        keep_alive(driver._sock)  # noqa: SLF001
+
     def catalog(self, connection: sa.Connection) -> AbstractContextManager[None]:
         """See `SqlDialect`."""
         del connection
         return nullcontext()
-            "read_timeout": CONNECT_TIMEOUT_S,
 
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
         """See `SqlDialect`."""
         del connection
         wait_s = round(lock_wait_s)
         return [f"SET SESSION innodb_lock_wait_timeout = {wait_s}, SESSION lock_wait_timeout = {wait_s}"]
-    def connected(self, driver: Any) -> None:
-        """See `SqlDialect`. The driver has no names for these: it would wait for two hours, or for ever."""
-        driver._read_timeout = None  # noqa: SLF001 - it was for the server's greeting
-        keep_alive(driver._sock)  # noqa: SLF001
-
 
     def check(self, connection: sa.Connection) -> list[str]:
         """See `SqlDialect`."""

@@ -63,21 +63,21 @@ class PostgreSqlDialect:
             "cursor_factory": BinaryCursor,
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "ocblob",
+            **keepalive.PSYCOPG,
         }
         return {"connect_args": arguments}
+
+    def connected(self, driver: Any) -> None:
+        """See `SqlDialect`."""
 
     @contextlib.contextmanager
     def catalog(self, connection: sa.Connection) -> Iterator[None]:
         """See `SqlDialect`: SQLAlchemy reads PostgreSQL's own types as text."""
         import psycopg  # noqa: PLC0415 - loaded when it is used
 
-            **keepalive.PSYCOPG,
         driver = connection.connection.dbapi_connection
         assert isinstance(driver, psycopg.Connection)  # noqa: S101 - `Server` lets in no other driver
         factory, driver.cursor_factory = driver.cursor_factory, psycopg.Cursor
-    def connected(self, driver: Any) -> None:
-        """See `SqlDialect`."""
-
         try:
             yield
         finally:
