@@ -1,0 +1,91 @@
+"""Mirrors made in tests: databases with odd rows, the verb as the command line calls it, a comparison of every byte."""
+
+from pathlib import Path
+from typing import Any
+
+from ocblob import config
+from ocblob.mirroring import MirrorPass, mirror_pass
+from ocblob.sessions.mirroring import MirrorReport
+from ocblob.store.places import LocalTier
+from odd_cells import CELLS
+from samples import cell, opened, payload
+from talks import Dump, Talk, insert, make_talks, rows
+
+FAMILY = (
+    Talk("ses_a", 100),
+    Talk("ses_a1", 99, parent="ses_a", shared=True),
+    Talk("ses_b", 50),
+    Talk("ses_v2", 1, v2=True),
+)
+
+
+def mirror(source: Path | str, target: Path | str, store: Path, **options: Any) -> MirrorReport:
+    """Mirror one database to another; what was done."""
+    report = mirrored(source, target, store, **options).report
+    assert report is not None
+    return report
+
+
+def mirrored(source: Path | str, target: Path | str, store: Path, **options: Any) -> MirrorPass:
+    """The same with its surroundings."""
+    place = config.StorePlace(str(store), "--store", LocalTier(store.parent / "state"), {})
+    return mirror_pass(config.Place(str(source), "--from"), config.Place(str(target), "--to"), place, **options)
+
+
+def make_odd(path: Path, *, size: int = 60_000) -> Path:
+    """Sessions with attachments, and rows with every cell that a row may have."""
+    make_talks(path, [Talk("ses_a", 100, size=size), *FAMILY[1:], Talk("ses_odd", 5)])
+    with opened(path) as db, db:
+        part: dict[str, str | float | bytes | None] = {
+            "message_id": "msg_ses_odd_1",
+            "session_id": "ses_odd",
+            "time_created": 5,
+        }
+        for number, odd in enumerate(CELLS):
+            if odd.type == "null":
+                continue
+            insert(db, "part", id=f"prt_odd_{number:04}", time_updated=number, data="", **part)
+            db.execute(
+                f"UPDATE part SET data=CAST(? AS {odd.type}) WHERE id=?", (odd.data, f"prt_odd_{number:04}")
+            ).fetchall()
+        for number, (value, kind) in enumerate(ODD_VALUES):
+            insert(db, "part", id=f"prt_value_{number:04}", time_updated=number, data="{}", **part)
+            db.execute(f"UPDATE part SET time_created={kind} WHERE id=?1", (f"prt_value_{number:04}", value)).fetchall()
+        keys = ("Prt_A", "prt_a", "prt_ä", "prt_ä ", "prt_\U0001f600", "prt_a\n", "x" * 190)
+        for key in keys:
+            insert(db, "part", id=key, time_updated=1, data=cell(payload(20_000, key)), **part)
+    return path
+
+
+ODD_VALUES = (
+    ("a text", "?2"),
+    (b"a blob", "?2"),
+    (b"\xff\x00", "CAST(?2 AS TEXT)"),
+    (0.5, "?2"),
+    (float("inf"), "?2"),
+    (-0.0, "?2"),
+    (2**63 - 1, "?2"),
+    (-(2**63), "?2"),
+)
+"""What a column of integers holds when somebody puts it there."""
+
+
+def compared(path: Path) -> Dump:
+    """What a mirror of all sessions must give back: the rows of every table that it is about."""
+    found = rows(path)
+    return {table: found[table] for table in found if table == "project" or _is_owned(table)}
+
+
+def _is_owned(table: str) -> bool:
+    return table in {
+        "session",
+        "message",
+        "part",
+        "todo",
+        "session_message",
+        "session_input",
+        "session_context_epoch",
+        "session_share",
+        "event_sequence",
+        "event",
+    }
