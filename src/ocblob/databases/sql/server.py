@@ -100,6 +100,7 @@ class Server:
         with self.translated(), self.engine.connect() as plain:
             connection = plain.execution_options(isolation_level=self.dialect.snapshot_isolation)
             with connection.begin():
+                connection.exec_driver_sql(self.dialect.snapshot_begin)
                 yield connection
 
     @contextlib.contextmanager

@@ -52,6 +52,14 @@ class SqlDialect(Protocol):
     """The optional dependency that brings its driver: `pip install 'ocblob[extra]'`."""
     snapshot_isolation: Literal["REPEATABLE READ", "SERIALIZABLE"]
     """What shows one state of the database to a transaction that reads."""
+    snapshot_begin: str
+    """The statement by which a transaction takes its state at once, and not with its first look at a table."""
+    writers_unseen: bool
+    """Whether a serializable transaction does not see who writes beside it without being serializable."""
+    delete_triggers: str
+    """Selects table and name of every trigger that runs when rows are deleted."""
+    keys_off: tuple[str, str] | None
+    """Statements by which a transaction puts in rows that refer to none, and by which it ends that; None: it cannot."""
     large_bytes: int
     """A value of more than this is neither sent nor fetched in one piece."""
 
@@ -100,10 +108,25 @@ class SqlDialect(Protocol):
     def encoded(self, data: bytes, *, text: bool) -> str | bytes:
         """The value to bind for these bytes. Raises `ValueError` if a text of the server's cannot hold them."""
 
+    def whole(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """A text or a blob as `rows` brings it fastest; `decoded` makes UTF-8 of that of a text."""
+
+    def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
+        """Rows as they come in, without a question for each; texts may come as `bytes`. Memory: a row or two."""
+
     def stream(
-        self, connection: sa.Connection, column: sa.Column[Any], where: sa.ColumnElement[bool], *, text: bool
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        where: sa.ColumnElement[bool],
+        *,
+        text: bool,
+        seen: "ContentHash | None" = None,
     ) -> Iterator[bytes]:
-        """The content of one large cell in pieces, read once on the server. Memory: a piece or two of ours."""
+        """The content of one large cell in pieces, read once on the server. Memory: a piece or two of ours.
+
+        `seen` is fed with the bytes as the server has them.
+        """
 
     def put_large(
         self,
@@ -134,7 +157,7 @@ class SqlDialect(Protocol):
     def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
         """Whether one of these is in a cell of any type, as the server sees its bytes. May say yes too often."""
 
-    def type_of(self, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
+    def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """The type of a mirrored column; a key can be looked up by. Text is kept exactly, and compared by its bytes."""
 
     def made(self, connection: sa.Connection, table: sa.Table) -> Sequence[str]:
@@ -149,6 +172,9 @@ class SqlDialect(Protocol):
 
 class ContentHash(Protocol):
     """A hash of a content, fed while it was read."""
+
+    def update(self, data: bytes, /) -> None:
+        """More of it."""
 
     def hexdigest(self) -> str:
         """Lower-case hex digits."""

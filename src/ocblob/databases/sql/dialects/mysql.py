@@ -10,12 +10,12 @@ from sqlalchemy.dialects import mysql
 from ocblob.databases.session_rows import Affinity
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.databases.sql.dialects.keepalive import keep_alive
-from ocblob.errors import DatabaseUnsupportedError
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
 """The server reads a large value from its beginning for each piece."""
 CONNECT_TIMEOUT_S: Final = 10
 KEY_CHARS: Final = 255
+KEY_BYTES: Final = 767
 """An index takes 3,072 bytes in all."""
 _TEXT_CHARSETS: Final = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii", "binary"})
 _TROUBLES: Final = {
@@ -23,10 +23,12 @@ _TROUBLES: Final = {
     3572: Trouble.LOCKED,
     1213: Trouble.AGAIN,
     1020: Trouble.AGAIN,
+    1305: Trouble.AGAIN,
     1021: Trouble.FULL,
     1114: Trouble.FULL,
     1044: Trouble.DENIED,
     1045: Trouble.DENIED,
+    1227: Trouble.DENIED,
     1142: Trouble.DENIED,
     1143: Trouble.DENIED,
     1290: Trouble.DENIED,
@@ -38,6 +40,8 @@ _TROUBLES: Final = {
     1048: Trouble.ROW,
     1062: Trouble.ROW,
     1264: Trouble.ROW,
+    1364: Trouble.ROW,
+    1300: Trouble.ROW,
     1366: Trouble.ROW,
     1406: Trouble.ROW,
     1451: Trouble.ROW,
@@ -52,6 +56,12 @@ _TROUBLES: Final = {
     1927: Trouble.LOST,
 }
 
+_SIZES: Final = (
+    "SELECT t.table_name, {size}, t.data_length + t.index_length, t.data_free"
+    " FROM information_schema.tables t {files} WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE'"
+)
+_FILES: Final = "LEFT JOIN information_schema.{} f ON f.name = CONCAT(t.table_schema, '/', t.table_name)"
+
 
 class MySqlDialect:
     """See `SqlDialect`."""
@@ -59,6 +69,13 @@ class MySqlDialect:
     extra: Final = "mysql"
     driver: Final = "pymysql"
     snapshot_isolation: Final = "REPEATABLE READ"
+    snapshot_begin: Final = "START TRANSACTION WITH CONSISTENT SNAPSHOT"
+    writers_unseen: Final = False
+    delete_triggers: Final = (
+        "SELECT event_object_table, trigger_name FROM information_schema.triggers"
+        " WHERE event_manipulation = 'DELETE' AND event_object_schema = DATABASE()"
+    )
+    keys_off: Final = ("SET SESSION foreign_key_checks = 0", "SET SESSION foreign_key_checks = 1")
     large_bytes: Final = 4 * 1024 * 1024
 
     def engine_options(self) -> Mapping[str, Any]:
@@ -118,7 +135,7 @@ class MySqlDialect:
 
     def check_text(self, column: sa.Column[Any]) -> str:
         """See `SqlDialect`."""
-        charset = getattr(column.type, "charset", None) or (getattr(column.type, "collation", None) or "").split("_")[0]
+        charset = _charset(column)
         if charset and charset not in _TEXT_CHARSETS:
             return f"its character set is {charset}; text would not stay what it is, byte for byte"
         return ""
@@ -142,8 +159,10 @@ class MySqlDialect:
         return sa.func.octet_length(column, type_=sa.BigInteger)
 
     def content(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:
-        """See `SqlDialect`."""
-        return sa.cast(column, sa.BINARY) if not isinstance(column.type, sa.types._Binary) else column  # noqa: SLF001
+        """See `SqlDialect`. `CAST` would give NULL for what is larger than a packet."""
+        if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - no public base
+            return column
+        return sa.func.convert(column.op("USING")(sa.literal_column("binary")), type_=sa.LargeBinary)
 
     def decoded(self, raw: bytes, *, text: bool) -> bytes:
         """See `SqlDialect`."""
@@ -154,8 +173,31 @@ class MySqlDialect:
         """See `SqlDialect`."""
         return data.decode("utf-8") if text else data
 
+    def whole(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """See `SqlDialect`: as it is, the server does not copy it; but it has no UTF-8 for some bytes of other sets."""
+        return column if _charset(column).startswith("utf8") else self.content(column)
+
+    def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
+        """See `SqlDialect`. As bytes: MariaDB keeps halves of surrogate pairs, which Python takes for no UTF-8."""
+        import pymysql  # noqa: PLC0415 - loaded when it is used
+
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, pymysql.Connection)  # noqa: S101 - `Server` lets in no other driver
+        driver.use_unicode = False
+        try:
+            with connection.execution_options(stream_results=True, max_row_buffer=1).execute(statement) as found:
+                yield from found
+        finally:
+            driver.use_unicode = True
+
     def stream(
-        self, connection: sa.Connection, column: sa.Column[Any], where: sa.ColumnElement[bool], *, text: bool
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        where: sa.ColumnElement[bool],
+        *,
+        text: bool,
+        seen: ContentHash | None = None,
     ) -> Iterator[bytes]:
         """See `SqlDialect`. A statement a piece, in one state of the database: our driver holds a row whole."""
         del text
@@ -166,6 +208,8 @@ class MySqlDialect:
             ).scalar()
             if piece is None or not len(piece):
                 return
+            if seen is not None:
+                seen.update(piece)
             yield bytes(piece)
             at += len(piece)
             if len(piece) < PIECE_BYTES:
@@ -180,17 +224,21 @@ class MySqlDialect:
         *,
         text: bool,
     ) -> int:
-        """See `SqlDialect`: the pieces are joined in a variable of the connection's."""
-        connection.exec_driver_sql("SET @ocblob_value = CAST('' AS BINARY)")
+        """See `SqlDialect`: the pieces wait in variables of the connection's, and are joined once.
+
+        The bytes of a binary value are taken as they are, and looked at whether they are text of the column's set.
+        """
+        del text
+        names: list[str] = []
         try:
             for chunk in chunks:
-                connection.exec_driver_sql("SET @ocblob_value = CONCAT(@ocblob_value, %s)", (chunk,))
-            value = "CONVERT(@ocblob_value USING utf8mb4)" if text else "@ocblob_value"
-            return connection.execute(
-                sa.update(column.table).where(where).values({column: sa.literal_column(value)})
-            ).rowcount
+                names.append(f"@ocblob_{len(names)}")
+                connection.exec_driver_sql(f"SET {names[-1]} = %s", (chunk,))
+            value = sa.literal_column(f"CONCAT({', '.join(names)})" if names else "''")
+            return connection.execute(sa.update(column.table).where(where).values({column: value})).rowcount
         finally:
-            connection.exec_driver_sql("SET @ocblob_value = NULL")
+            if names and not connection.invalidated:
+                connection.exec_driver_sql(f"SET {', '.join(f'{name} = NULL' for name in names)}")
 
     def version(self, table: sa.Table) -> sa.ColumnElement[Any] | None:
         """See `SqlDialect`."""
@@ -199,7 +247,7 @@ class MySqlDialect:
     def unchanged(self, column: sa.Column[Any], version: object, *, text: bool) -> sa.ColumnElement[bool]:
         """See `SqlDialect`."""
         del text
-        return sa.func.sha2(self.content(column), 256) == version
+        return sa.func.sha2(column, 256) == version
 
     def content_version(self, data: ContentHash, *, text: bool) -> object:
         """See `SqlDialect`: of a SHA-256."""
@@ -214,12 +262,14 @@ class MySqlDialect:
 
     def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
         """See `SqlDialect`."""
-        return sa.or_(*(sa.func.locate(needle, sa.cast(column, sa.BINARY)) > 0 for needle in needles))
+        return sa.or_(*(sa.func.locate(needle, self.content(column)) > 0 for needle in needles))
 
-    def type_of(self, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
+    def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """See `SqlDialect`."""
         if affinity == "text":
-            return _text(key=key)
+            return _text(connection, key=key)
+        if affinity == "blob" and key:
+            return mysql.VARBINARY(KEY_BYTES)
         return {
             "integer": sa.BigInteger(),
             "numeric": sa.BigInteger(),
@@ -233,12 +283,23 @@ class MySqlDialect:
         return []
 
     def sizes(self, connection: sa.Connection) -> Mapping[str, tuple[int, int]]:
-        """See `SqlDialect`."""
-        rows = connection.exec_driver_sql(
-            "SELECT table_name, data_length + index_length + data_free, data_free FROM information_schema.tables"
-            " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
-        )
-        return {str(name): (int(size or 0), int(free or 0)) for name, size, free in rows}
+        """The files' own sizes if this user may see them, which takes the right PROCESS.
+
+        Else by InnoDB's statistics, which may still count among the rows what is free already: of two guesses the lower.
+        """
+        mariadb = getattr(connection.dialect, "is_mariadb", False)
+        files = "innodb_sys_tablespaces" if mariadb else "innodb_tablespaces"
+        if not mariadb:
+            connection.exec_driver_sql("SET SESSION information_schema_stats_expiry = 0")
+        try:
+            rows = connection.exec_driver_sql(_SIZES.format(size="f.file_size", files=_FILES.format(files))).all()
+        except sa.exc.OperationalError as error:
+            if self.trouble(error) is not Trouble.DENIED:
+                raise
+            rows = connection.exec_driver_sql(_SIZES.format(size="NULL", files="")).all()
+        return {
+            str(name): (int(file or max(content or 0, free or 0)), int(free or 0)) for name, file, content, free in rows
+        }
 
     def reclaim(self, table: sa.Table, *, blocking: bool) -> Sequence[str]:
         """See `SqlDialect`: InnoDB makes the table anew, beside those who use it."""
@@ -246,14 +307,19 @@ class MySqlDialect:
         return [f"OPTIMIZE TABLE {mysql.dialect().identifier_preparer.format_table(table)}"]
 
 
-def _text(*, key: bool) -> sa.types.TypeEngine[Any]:
+def _text(connection: sa.Connection, *, key: bool) -> sa.types.TypeEngine[Any]:
     """Compared by its bytes: two texts that differ in a blank at the end, too, are two."""
+    collation = "utf8mb4_nopad_bin" if getattr(connection.dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
     if key:
-        return mysql.VARCHAR(KEY_CHARS, charset="utf8mb4", collation="utf8mb4_bin")
-    return mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
+        return mysql.VARCHAR(KEY_CHARS, charset="utf8mb4", collation=collation)
+    return mysql.LONGTEXT(charset="utf8mb4", collation=collation)
 
 
-def check_packet(size: int, most: int) -> None:
-    """Raise `DatabaseUnsupportedError` if the server takes no value of this size."""
-    if size > most:
-        raise DatabaseUnsupportedError(f"max_allowed_packet is {most:,} bytes, and a value has {size:,}")
+def _charset(column: sa.ColumnElement[Any]) -> str:
+    """What its texts are encoded in, as far as it is known: what a column does not say it has from its table."""
+    if charset := getattr(column.type, "charset", None):
+        return str(charset)
+    if collation := getattr(column.type, "collation", None):
+        return str(collation).partition("_")[0]
+    table = getattr(column, "table", None)
+    return str(table.kwargs.get("mysql_default charset") or "") if isinstance(table, sa.Table) else ""

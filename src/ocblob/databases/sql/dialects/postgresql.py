@@ -35,6 +35,28 @@ _TROUBLES: Final = {
 _CLASSES: Final = {"08": Trouble.LOST, "57": Trouble.LOST, "22": Trouble.ROW, "23": Trouble.ROW, "44": Trouble.ROW}
 """By the first two characters of an SQLSTATE. 57: the server is shut down, or starts."""
 
+_SIZES: Final = """
+    SELECT name, size, (heap_free + toast_free)::bigint FROM (
+        SELECT
+            c.relname AS name,
+            pg_total_relation_size(c.oid) AS size,
+            pg_relation_size(c.oid) * coalesce(s.n_dead_tup, 0)
+                / greatest(coalesce(s.n_dead_tup, 0) + coalesce(s.n_live_tup, 0), 1) AS heap_free,
+            coalesce(greatest(pg_relation_size(t.oid) - ceil(
+                CASE
+                    WHEN l.n_live_tup + l.n_dead_tup > 0 AND 2 * (l.n_live_tup + l.n_dead_tup) >= t.reltuples
+                        THEN l.n_live_tup
+                    WHEN t.reltuples >= 0 THEN t.reltuples
+                END / 4.0) * current_setting('block_size')::int, 0), 0) AS toast_free
+        FROM pg_class c
+        LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+        LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+        LEFT JOIN pg_stat_all_tables l ON l.relid = t.oid
+        WHERE c.relkind IN ('r', 'm') AND c.relnamespace = current_schema()::regnamespace
+    ) measured
+"""
+"""Counts of rows that were lost, by a server that was killed, are told by the last vacuum's, or free nothing."""
+
 
 class PostgreSqlDialect:
     """See `SqlDialect`."""
@@ -42,7 +64,15 @@ class PostgreSqlDialect:
     extra: Final = "postgres"
     driver: Final = "psycopg"
     snapshot_isolation: Final = "REPEATABLE READ"
-    large_bytes: Final = 8 * 1024 * 1024
+    snapshot_begin: Final = "SELECT 1"
+    writers_unseen: Final = True
+    delete_triggers: Final = (
+        "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        # Bit 3 of its type: it runs on DELETE.
+        " WHERE NOT t.tgisinternal AND t.tgtype & 8 <> 0 AND c.relnamespace = current_schema()::regnamespace"
+    )
+    keys_off: Final = ("SET LOCAL session_replication_role = replica", "SET LOCAL session_replication_role = origin")
+    large_bytes: Final = 4 * 1024 * 1024
 
     def engine_options(self) -> Mapping[str, Any]:
         """Values come in binary: a `bytea` as text has twice the bytes."""
@@ -63,6 +93,7 @@ class PostgreSqlDialect:
             "cursor_factory": BinaryCursor,
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "ocblob",
+            "client_encoding": "utf8",  # in a database of none, texts would come as bytes
             **keepalive.PSYCOPG,
         }
         return {"connect_args": arguments}
@@ -163,8 +194,36 @@ class PostgreSqlDialect:
             raise ValueError("a text of PostgreSQL's holds no zero byte")
         return data.decode("utf-8")
 
+    def whole(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """See `SqlDialect`."""
+        return self.content(column)
+
+    def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
+        """See `SqlDialect`: through the driver, since a cursor of the server's asks for each row."""
+        import psycopg  # noqa: PLC0415 - loaded when it is used
+
+        compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, psycopg.Connection)  # noqa: S101 - `Server` lets in no other driver
+        try:
+            with driver.cursor() as cursor:
+                yield from cursor.stream(compiled.string, compiled.params)
+        except psycopg.Error as error:
+            lost = bool(driver.closed)
+            if lost:
+                connection.invalidate(error)
+            raise sa.exc.DBAPIError.instance(
+                compiled.string, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
+            ) from error
+
     def stream(
-        self, connection: sa.Connection, column: sa.Column[Any], where: sa.ColumnElement[bool], *, text: bool
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        where: sa.ColumnElement[bool],
+        *,
+        text: bool,
+        seen: ContentHash | None = None,
     ) -> Iterator[bytes]:
         """See `SqlDialect`.
 
@@ -174,13 +233,14 @@ class PostgreSqlDialect:
         del text
         cell = sa.select(self.content(column).label("content")).where(where).offset(0).subquery("cell")
         start = sa.func.generate_series(1, sa.func.octet_length(cell.c.content), PIECE_BYTES).table_valued("at")
+        start = start.render_derived()
         pieces = sa.select(sa.func.substr(cell.c.content, start.c.at, PIECE_BYTES)).select_from(
-            cell.join(start.lateral(), sa.true())
+            cell.join(start, sa.true())
         )
-        streamed = connection.execution_options(stream_results=True, max_row_buffer=1, yield_per=1)
-        with streamed.execute(pieces) as found:
-            for (piece,) in found:
-                yield bytes(piece)
+        for (piece,) in self.rows(connection, pieces):
+            if seen is not None:
+                seen.update(piece)
+            yield piece
 
     def put_large(
         self,
@@ -239,9 +299,9 @@ class PostgreSqlDialect:
         written = column if isinstance(column.type, sa.types.String) else sa.cast(column, sa.Text)
         return sa.or_(*(sa.func.strpos(written, needle.decode("latin-1")) > 0 for needle in needles if _plain(needle)))
 
-    def type_of(self, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
+    def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """See `SqlDialect`."""
-        del key
+        del connection, key
         text = sa.Text(collation="C")
         return {
             "text": text,
@@ -259,18 +319,8 @@ class PostgreSqlDialect:
         return [f"ALTER TABLE {name} ALTER COLUMN {quote.format_column(text)} SET STORAGE EXTERNAL" for text in texts]
 
     def sizes(self, connection: sa.Connection) -> Mapping[str, tuple[int, int]]:
-        """Of the schema that comes first. What is free is estimated: by dead rows, which no vacuum has seen yet."""
-        rows = connection.exec_driver_sql(
-            "SELECT c.relname, pg_total_relation_size(c.oid),"
-            " (pg_total_relation_size(c.oid)"
-            " * (coalesce(s.n_dead_tup, 0) + coalesce(t.n_dead_tup, 0))::float8"
-            " / greatest(coalesce(s.n_dead_tup, 0) + coalesce(s.n_live_tup, 0)"
-            " + coalesce(t.n_dead_tup, 0) + coalesce(t.n_live_tup, 0), 1))::bigint"
-            " FROM pg_class c"
-            " LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid"
-            " LEFT JOIN pg_stat_all_tables t ON t.relid = c.reltoastrelid"
-            " WHERE c.relkind IN ('r', 'm') AND c.relnamespace = current_schema()::regnamespace"
-        )
+        """Of the schema that comes first. What is free is estimated; large values fill four to a page and no less."""
+        rows = connection.exec_driver_sql(_SIZES)
         return {str(name): (int(size), int(free)) for name, size, free in rows}
 
     def reclaim(self, table: sa.Table, *, blocking: bool) -> Sequence[str]:
