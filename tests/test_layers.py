@@ -75,6 +75,7 @@ ROWS: Final[tuple[tuple[int, frozenset[str]], ...]] = (
                 "plugins",
                 "pulled",
                 "pulling",
+                "mirror_sealing",
                 "mirroring",
                 "report",
                 "retention",

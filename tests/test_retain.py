@@ -21,7 +21,8 @@ from ocblob.errors import (
 )
 from ocblob.sessions.limits import RetainLimits
 from ocblob.sessions.plan import Totals, plan_retain
-from ocblob.sessions.retain import Fate, Look, RetainReport, Seal, Sealed, apply_retain, witness
+from ocblob.sessions.retain import Fate, Look, RetainReport, apply_retain
+from ocblob.sessions.seals import Seal, Sealed, witness
 from ocblob.sessions.trees import Tree
 from processes import Neighbour
 from samples import opencode_profile, opened
@@ -335,7 +336,7 @@ def test_a_lock_ends_it_with_what_was_done(scene: Scene, database: SQLiteDatabas
         (lambda _: "the disk is full", Fate.HALF, "`ocblob unarchive x.json --session ses_b` puts them back"),
         (raises(OSError(28, "No space left")), Fate.HALF, "`ocblob unarchive x.json --session ses_b` puts them back"),
         (raises(ArchiveError("it is gone")), Fate.HALF, "`ocblob unarchive x.json --session ses_b` puts them back"),
-        (None, Fate.HALF, "they are in no archive"),
+        (None, Fate.HALF, "nothing holds them"),
     ],
 )
 def test_what_was_half_deleted_is_put_back_at_once(

@@ -112,8 +112,8 @@ def _small_limit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("ocblob.retention.plan_retain", _with_limit)
 
 
-def _with_limit(facts: Any, limits: Any, *, now_ms: int) -> Any:
-    return plan_retain(facts, replace(limits, max_size=LIMIT_BYTES), now_ms=now_ms)
+def _with_limit(facts: Any, limits: Any, **more: Any) -> Any:
+    return plan_retain(facts, replace(limits, max_size=LIMIT_BYTES), **more)
 
 
 def test_what_a_killed_retention_left_comes_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

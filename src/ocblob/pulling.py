@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 from ocblob import config
 from ocblob.cells import SessionTree
 from ocblob.databases.disk import host_waits
 from ocblob.databases.session_rows import SessionFacts
-from ocblob.errors import BackendError, BlobMissingError, DatabaseUnsupportedError, OcblobError, UsageError
+from ocblob.errors import BackendError, DatabaseUnsupportedError, OcblobError, UsageError
 from ocblob.marks import Marks
 from ocblob.passes import Opened, opened, register, session_tree
 from ocblob.pulled import note_pulled
 from ocblob.sessions.extraction import ExtractedBlobs
-from ocblob.sessions.mirror_source import MirrorSource, facts_of, root_of, tree_below
+from ocblob.sessions.mirror_source import MirrorSource, StoreBlobs, facts_of, root_of, tree_below
 from ocblob.sessions.restocking import Named, Restocked, look
 from ocblob.sessions.unarchive import UnarchiveReport, apply_unarchive
 from ocblob.sessions.unarchive_plan import Choice, Fate, SessionPlan, plan_unarchive
@@ -47,24 +47,19 @@ class PullPass:
         return self.report.complete and not self.blobs.unresolved
 
 
-class StoreBlobs:
-    """The blobs that payloads are made of: see `BlobSource`."""
+@contextmanager
+def mirror_opened(place: config.Place, *, trusting: bool = False) -> Iterator[tuple[Opened, MirrorSource]]:
+    """A mirror for reading, and its sessions; `trusting` takes rows that were changed there since they were mirrored.
 
-    def __init__(self, store: BlobStore | None) -> None:
-        self._store = store
-
-    def chunks(self, digest: str) -> Iterator[bytes]:
-        """A blob in pieces."""
-        if self._store is None:
-            raise BlobMissingError(f"blob {digest} cannot be had: there is no store", digest=digest)
-        return self._store.chunks(digest)
-
-
-def mirror_source(at: Opened, *, trusting: bool) -> MirrorSource:
-    """The sessions of a mirror that was opened. Raises `DatabaseUnsupportedError` if it has none that are known."""
-    tree = session_tree(at)
-    records = {record.session: record for record in at.database.records()}
-    return MirrorSource(at.database, tree, at.profile.name, at.all_columns, records, trusting)
+    Raises `DatabaseUnsupportedError` if it has none that are known.
+    """
+    with ExitStack() as stack:
+        try:
+            at = stack.enter_context(opened(place))
+        except UsageError as error:
+            raise DatabaseUnsupportedError(f"{place.shown} is no mirror: {error}") from error
+        records = {record.session: record for record in at.database.records()}
+        yield at, MirrorSource(at.database, session_tree(at), at.profile.name, at.all_columns, records, trusting)
 
 
 def pull_pass(  # noqa: PLR0913
@@ -90,8 +85,7 @@ def pull_pass(  # noqa: PLR0913
     if address.name == mirror_address.name:
         raise UsageError(f"{address} is the database and its mirror at once ({mirror_place.source})")
     with ExitStack() as stack:
-        there = stack.enter_context(opened(mirror_place))
-        source = mirror_source(there, trusting=force)
+        there, source = stack.enter_context(mirror_opened(mirror_place, trusting=force))
         matches = _matches(there, source, query) if query else ()
         if len(matches) > 1:
             return PullPass(there.database.url, matches)

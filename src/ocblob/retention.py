@@ -14,15 +14,19 @@ from ocblob.databases.opening import HostDatabase
 from ocblob.databases.vacuum import FileSizes, VacuumReport
 from ocblob.errors import BackendError, DatabaseUnsupportedError, UsageError
 from ocblob.filesystem import is_other_users
+from ocblob.mirror_sealing import NamedMirror, mirror_seal
 from ocblob.passes import Opened, opened, register, session_tree
+from ocblob.pulled import pulled
 from ocblob.sessions.archiver import Archiver, Bar
+from ocblob.sessions.lacking import Lacking
 from ocblob.sessions.plan import RetainPlan, plan_retain
-from ocblob.sessions.retain import Look, PutBack, RetainReport, Seal, Told, apply_retain, witness
+from ocblob.sessions.retain import Look, PutBack, RetainReport, Told, apply_retain
 from ocblob.sessions.sealing import ArchivePlace, archive_place, make_directory
+from ocblob.sessions.seals import Seal, sealed_by_both, witness
 from ocblob.size_warnings import Measured, SizeWarning, look
 from ocblob.space import Say, VacuumWhen, vacuum_after
 from ocblob.store import BlobStore
-from ocblob.stores import store_at_hand
+from ocblob.stores import create_store, store_at_hand
 from ocblob.unfinished import Notes
 
 
@@ -60,7 +64,7 @@ def retain_pass(  # noqa: PLR0913
     say: Say = lambda _: None,
     bar: Bar = lambda _: contextlib.nullcontext(lambda _: None),
 ) -> RetainPass:
-    """Drop the oldest sessions by the limits of the settings, into an archive first if one is wanted.
+    """Drop the oldest sessions by the limits of the settings, into a mirror or an archive first if one is wanted.
 
     Without a word on `vacuum` the space is given back if it is worth it and no host has to wait for it.
     `keep` are sessions that must be there: an id that was mistyped would give away what was meant to stay. Raises
@@ -71,12 +75,13 @@ def retain_pass(  # noqa: PLR0913
     address = config.database_address(place)
     notes = Notes.of(address)
     if not dry_run and notes.pending():
-        with _sessions(place, write=True) as (database, tree, _):
-            notes.finish(database, tree, say)
+        with _sessions(place, write=True) as (database, tree, at):
+            notes.finish(database, tree, NamedMirror(at, tree, settings, store_place, say), say)
     with _sessions(place, write=False) as (database, tree, at):
         before, host = sizes(address), at.profile.name
         facts = {each.id: each for each in database.survey(tree)}
-        plan = plan_retain(facts.values(), settings.limits, now_ms=int(time.time() * 1000))
+        now_ms = int(time.time() * 1000)
+        plan = plan_retain(facts.values(), settings.limits, now_ms=now_ms, pulled=pulled(address))
     _check_keep(plan, keep, say)
     archive = archive_to(settings, address.stem, make=bool(plan.evictions) and not dry_run)
     if dry_run:
@@ -86,24 +91,26 @@ def retain_pass(  # noqa: PLR0913
         with _sessions(place, write=True) as (database, tree, at):
             for warning in database.warnings:
                 say(f"warning: {warning}")
-            with _store(store_place, at, say, needed=archive is not None and settings.archive_refs) as (store, absent):
+            with _store(store_place, settings, at, say) as (store, absent):
+                lacking = Lacking(store, _allowed(unresolved=allow_unresolved, absent=absent))
                 seal: Seal = partial(witness, database, tree)
                 back: PutBack | None = None
-                lacking: Look | None = None
+                unfit: Look | None = None
                 archiver: Archiver | None = None
+                if settings.mirror_place is not None:
+                    mirror = mirror_seal(
+                        place, settings.mirror_place, store_place, at=at, tree=tree, lacking=lacking, say=say
+                    )
+                    seal, back, unfit = mirror.seal, mirror.put_back, mirror.look
                 if archive is not None:
                     if address.path is not None and is_other_users(address.path):
                         say(f"warning: {address.name} belongs to another user, who cannot read the archive")
                     check_room(archive, plan.leaving.size, say)
-                    allowed = _allowed(unresolved=allow_unresolved, absent=absent)
-                    archiver = Archiver(
-                        database, tree, host, archive, store, settings.archive_refs, allowed, facts, bar
-                    )
-                    seal, back, lacking = archiver.seal, archiver.put_back, archiver.look
+                    archiver = Archiver(database, tree, host, archive, lacking, settings.archive_refs, facts, bar)
+                    back, unfit = archiver.put_back, archiver.look
+                    seal = archiver.seal if settings.mirror is None else sealed_by_both(seal, archiver.seal)
                 note = partial(notes.begin, database=database)
-                report = apply_retain(
-                    database, tree, plan, seal=seal, put_back=back, look=lacking, told=hear, note=note
-                )
+                report = apply_retain(database, tree, plan, seal=seal, put_back=back, look=unfit, told=hear, note=note)
                 if archiver is not None and archiver.lacks:
                     say(f"warning: {archiver.lacks}")
             report.longest_transaction_s = database.longest_transaction_s
@@ -131,21 +138,30 @@ def _sessions(place: config.Place, *, write: bool) -> Iterator[tuple[HostDatabas
 
 
 @contextlib.contextmanager
-def _store(place: config.StorePlace, at: Opened, say: Say, *, needed: bool) -> Iterator[tuple[BlobStore | None, bool]]:
-    """The store if it is there and answers, and whether there is none at all.
+def _store(
+    place: config.StorePlace, settings: config.Settings, at: Opened, say: Say
+) -> Iterator[tuple[BlobStore | None, bool]]:
+    """The store if it is there and answers, and whether there is none at all; what a mirror needs is made.
 
     It learns of the database: prune looks into it then, and refs of what went are nobody's.
     """
-    with store_at_hand(place, say, needed=needed) as (store, absent):
-        if store is not None:
+    mirrors = settings.mirror_place is not None and config.database_address(settings.mirror_place).path is None
+    needed = mirrors or (settings.archives and settings.archive_refs)
+    if mirrors:
+        store, created = create_store(place)
+        with store:
+            if created:
+                say(f"created a blob store at {store.url}")
+    with store_at_hand(place, say, needed=needed) as (found, absent):
+        if found is not None:
             try:
-                register(store, at, ())
+                register(found, at, ())
             except BackendError as error:
                 # A store on a read-only medium still gives what an archive needs.
                 if needed:
                     raise
                 say(f"warning: the store does not learn of this database: {error}")
-        yield store, absent
+        yield found, absent
 
 
 def _allowed(*, unresolved: bool, absent: bool) -> frozenset[str]:
@@ -168,7 +184,7 @@ def archive_to(settings: config.Settings, stem: str, *, make: bool) -> ArchivePl
 
     Raises `UsageError` for a file that is there, or `ArchiveError` for a directory that cannot be.
     """
-    if not settings.archive_wanted:
+    if not settings.archives:
         return None
     wished = settings.archive or config.archive_directory()
     # The command line may name a file; by a suffix that is none of ours nobody means a directory there.

@@ -1,13 +1,13 @@
 """Trees of sessions that a killed retention has left in pieces: noted before they go, put back by the next one.
 
 A large tree goes in many transactions. What is left of it then may be within every limit, so that no plan would take
-the rest. A note that stays for nothing costs the next retention a look into the archive.
+the rest. A note that stays for nothing costs the next retention a look into the archive, or the mirror.
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,13 @@ from ocblob.databases.session_rows import SessionDatabase
 from ocblob.databases.sqlite.session_delete import WHOLE_BYTES_MAX, WHOLE_ROWS_MAX
 from ocblob.errors import DatabaseError, DatabaseLockedError, OcblobError
 from ocblob.filesystem import make_private_directory, write_durable
+from ocblob.sessions.seals import Sealed
 from ocblob.sessions.trees import Tree
-from ocblob.sessions.unarchive import put_back
+from ocblob.sessions.unarchive import UnarchiveReport, put_back
 from ocblob.space import Say
+
+FromMirror = Callable[[str, Sequence[str]], UnarchiveReport]
+"""Puts rows of sessions back out of the mirror of this name; raises `OcblobError` if it cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,15 @@ class _Note:
 
     path: Path
     archive: str
-    """The file that has it whole."""
+    """The file that has it whole; empty if only a mirror has."""
+    mirror: str
+    """The database that has it whole, if any."""
     sessions: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """What has it whole."""
+        return self.archive or self.mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +56,22 @@ class Notes:
         """In the state directory, by the name of a database."""
         return cls(config.state_directory() / "retain", address.name)
 
-    def begin(self, tree: Tree, archive: str, database: SessionDatabase) -> Callable[[], None]:
+    def begin(self, tree: Tree, sealed: Sealed, database: SessionDatabase) -> Callable[[], None]:
         """Note that a tree may be in pieces from now on; what it returns ends that, once its rows are gone for good.
 
-        What goes in one transaction needs no note. A state directory that takes none stops nothing: the archive has
-        the tree all the same.
+        What goes in one transaction needs no note. A state directory that takes none stops nothing: the archive or the
+        mirror has the tree all the same.
         """
-        if not archive or (tree.rows <= WHOLE_ROWS_MAX and tree.size <= WHOLE_BYTES_MAX):
+        if not sealed.where or (tree.rows <= WHOLE_ROWS_MAX and tree.size <= WHOLE_BYTES_MAX):
             return lambda: None
         note = self.directory / f"{os.urandom(8).hex()}.json"
-        said = {"database": self.database, "archive": str(Path(archive).absolute()), "sessions": tree.sessions}
+        archive = str(Path(sealed.archive).absolute()) if sealed.archive else ""
+        said = {
+            "database": self.database,
+            "archive": archive,
+            "mirror": sealed.mirror,
+            "sessions": tree.sessions,
+        }
         try:
             make_private_directory(self.directory)
             write_durable(note, json.dumps(said).encode())
@@ -73,7 +90,7 @@ class Notes:
         """What killed retentions have left, or another one is at."""
         return list(self._pending())
 
-    def finish(self, database: SessionDatabase, tree: SessionTree, say: Say) -> None:
+    def finish(self, database: SessionDatabase, tree: SessionTree, mirrored: FromMirror, say: Say) -> None:
         """Put the rows back that went. A tree of which nothing is left has gone as a whole.
 
         Raises `DatabaseLockedError`; the notes of what is not back stay.
@@ -82,8 +99,7 @@ class Notes:
             with database.snapshot() as snapshot:
                 left = [session for session in note.sessions if snapshot.exists(tree, session)]
             try:
-                archive = Path(note.archive)
-                report = put_back(database, tree, archive, left, directory=archive.parent) if left else None
+                report = _back(note, database, tree, left, mirrored) if left else None
             except DatabaseLockedError:
                 raise
             except (OcblobError, OSError) as error:
@@ -97,7 +113,7 @@ class Notes:
             if report is not None and report.rows:
                 say(
                     f"warning: a retention was killed while session {note.sessions[0]} went;"
-                    f" {report.rows:,} rows of it are back from {note.archive}"
+                    f" {report.rows:,} rows of it are back from {note.where}"
                 )
             with contextlib.suppress(OSError):
                 note.path.unlink()
@@ -113,12 +129,21 @@ class Notes:
             except (OSError, ValueError):
                 continue
             match said:
-                case {"database": self.database, "archive": str(archive), "sessions": [*sessions]}:
-                    yield _Note(path, archive, tuple(map(str, sessions)))
+                case {"database": self.database, "archive": str(archive), "sessions": [*sessions], **more}:
+                    yield _Note(path, archive, str(more.get("mirror", "")), tuple(map(str, sessions)))
+
+
+def _back(
+    note: _Note, database: SessionDatabase, tree: SessionTree, sessions: Sequence[str], mirrored: FromMirror
+) -> UnarchiveReport:
+    if not note.archive:
+        return mirrored(note.mirror, sessions)
+    archive = Path(note.archive)
+    return put_back(database, tree, archive, sessions, directory=archive.parent)
 
 
 def _tell(note: _Note, why: str, say: Say) -> None:
     say(
         f"warning: a retention was killed while session {note.sessions[0]} went, and its rows are not back: {why};"
-        f" bring {note.archive} back, or remove {note.path}"
+        f" bring {note.where} back, or remove {note.path}"
     )

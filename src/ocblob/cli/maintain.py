@@ -65,11 +65,11 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Offload, retain, evict, prune, vacuum and warn: one pass by the configuration.
+    """Offload, mirror, retain, evict, prune, vacuum and warn: one pass by the configuration.
 
     What is not configured is left out: sessions go only by a limit (`maxSizeMB`, `maxAgeDays`, `maxSessions`), into an
-    archive first. What goes wrong in one step is told, and the others go on where that is safe. A second pass over
-    the same database does not begin (exit 11).
+    archive or the mirror first. What goes wrong in one step is told, and the others go on where that is safe. A second
+    pass over the same database does not begin (exit 11).
     """
     silent = quiet or scheduled
     with contextlib.ExitStack() as stack:
@@ -89,7 +89,7 @@ def command(
             dry_run=dry_run,
             say=sayer(quiet=silent),
             ask=asker(yes=yes),
-            hear=lambda tree, archive: click.echo(eviction_words(tree, archive), err=True),
+            hear=lambda tree, where: click.echo(eviction_words(tree, where), err=True),
             progress=stack.enter_context(progress_bar("offload", quiet=silent or as_json)),
         )
         report = maintain(orders)
@@ -127,11 +127,20 @@ def _offloaded(done: Any) -> str:
     return f"offloaded {report.payloads:,} payloads ({format_size(report.payload_chars)})" if report.payloads else ""
 
 
+def _mirrored(done: Any) -> str:
+    if done.report is None:
+        count = len(done.plan.sessions)
+        return f"looked at {count:,} session{'s' * (count != 1)} for the mirror" if count else ""
+    count = done.report.mirrored
+    return f"mirrored {count:,} session{'s' * (count != 1)} to {done.target}" if count else ""
+
+
 def _evicted_sessions(done: Any) -> str:
     totals = done.plan.leaving if done.report is None else done.report.evicted
     if not totals.trees:
         return ""
-    into = f" into {done.report.archive}" if done.report is not None and done.report.archive else ""
+    where = () if done.report is None else filter(None, (done.report.archive, done.report.mirror))
+    into = f" into {words}" if (words := " and ".join(where)) else ""
     return f"evicted {totals.trees:,} session{'s' * (totals.trees != 1)} ({format_size(totals.size)}){into}"
 
 
@@ -159,6 +168,7 @@ def _vacuumed(done: Any) -> str:
 
 _WORDS: dict[StepName, Callable[[Any], str]] = {
     "offload": _offloaded,
+    "mirror": _mirrored,
     "retain": _evicted_sessions,
     "evict": _evicted_blobs,
     "prune": _pruned,
@@ -189,7 +199,7 @@ def _print_problems(step: Step, *, silent: bool, verbose: bool) -> None:
     problems = getattr(done.report, "problems", [])
     print_problems([f"{step.name}: {problem}" for problem in problems], len(problems), verbose=verbose)
     if step.locked:
-        complain(f"{step.name}: {step.locked}", "what went is gone, and is in its archive; the next pass goes on")
+        complain(f"{step.name}: {step.locked}", "what went is gone, and is where it was to be; the next pass goes on")
     if step.name == "offload" and done.report.changed:
         changed = f"{done.report.changed:,} cells changed while they were read; the next pass takes them"
         click.echo(f"  offload: {changed}", err=True)

@@ -48,10 +48,10 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Drop the oldest sessions while a limit is exceeded, into an archive that is verified first.
+    """Drop the oldest sessions while a limit is exceeded, into an archive or a mirror that is verified first.
 
     A session goes with all its children, and never while it is shared, kept, or active. Limits that are not given come
-    from the configuration. `ocblob unarchive` puts sessions back, byte for byte.
+    from the configuration. `ocblob unarchive` and `ocblob pull` put sessions back, byte for byte.
     """
     place = config.database_place(db)
     done = retain_pass(
@@ -62,7 +62,7 @@ def command(
         allow_unresolved=retention.allow_unresolved,
         vacuum=retention.vacuum_when,
         dry_run=dry_run,
-        hear=lambda tree, archive: click.echo(eviction_words(tree, archive), err=True),
+        hear=lambda tree, where: click.echo(eviction_words(tree, where), err=True),
         say=sayer(quiet=quiet),
         bar=lambda size: byte_bar("archive", size, quiet=quiet or as_json),
     )
@@ -80,7 +80,7 @@ def command(
         click.echo(f"  not vacuumed: {done.vacuum_skipped}", err=True)
     if report is not None and report.locked:
         complain(
-            report.locked, "run it again; what went is gone, and is in its archive" if report.evicted.trees else ""
+            report.locked, "run it again; what went is gone, and is where it was to be" if report.evicted.trees else ""
         )
         ctx.exit(EXIT_LOCKED)
     if not done.complete:
@@ -103,6 +103,8 @@ def _print(place: config.Place, retention: Retention, done: RetainPass) -> None:
             )
             if not report.evicted.trees:
                 click.echo("            nothing of it went, and it stays")
+        if report.mirror:
+            click.echo(f"  mirror    {report.mirror}: holds {report.mirrored:,} of what was to go")
         click.echo(f"  remains   {_totals(report.remains)}")
     if protected := protected_words(plan):
         click.echo(f"  protected {protected}")

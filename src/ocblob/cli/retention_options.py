@@ -48,6 +48,11 @@ _OPTIONS = (
     ),
     click.option("--no-archive", is_flag=True, help="Delete without an archive: what goes is gone for good."),
     click.option(
+        "--mirror",
+        metavar="PATH_OR_URL",
+        help="Where what goes is kept instead: another database, brought up to date first. With --archive in both.",
+    ),
+    click.option(
         "--refs",
         "archive_refs",
         is_flag=True,
@@ -88,6 +93,7 @@ def retention_options(function: _Function) -> _Function:
         keep: tuple[str, ...],
         archive: str | None,
         no_archive: bool,
+        mirror: str | None,
         archive_refs: bool | None,
         allow_unresolved: bool,
         vacuum: VacuumWhen | None,
@@ -107,6 +113,7 @@ def retention_options(function: _Function) -> _Function:
             keep=keep,
             archive=_archive(archive),
             archive_wanted=False if no_archive else None,
+            mirror=_mirror(mirror),
             archive_refs=archive_refs or None,
         )
         _check(settings, archive=archive, no_archive=no_archive, refs=bool(archive_refs), unresolved=allow_unresolved)
@@ -124,26 +131,34 @@ def _archive(path: str | None) -> Path | None:
     return None if path is None else expanded(path)
 
 
+def _mirror(place: str | None) -> str | None:
+    if place is not None and not place.strip():
+        raise UsageError("--mirror is empty")
+    return place
+
+
 def _check(settings: config.Settings, *, archive: str | None, no_archive: bool, refs: bool, unresolved: bool) -> None:
     """Raise `UsageError` for options that would be taken and then ignored."""
     if no_archive and archive is not None:
         raise UsageError("--archive and --no-archive exclude each other")
-    if settings.archive_wanted:
+    if settings.archives:
         return
-    for option, given in {"--refs": refs, "--allow-unresolved": unresolved}.items():
+    for option, given in {"--refs": refs, "--allow-unresolved": unresolved and settings.mirror is None}.items():
         if given:
             why = "--no-archive" if no_archive else f"archive = false ({settings.source('archive_wanted')})"
+            if settings.archive_wanted:
+                why = f"mirror ({settings.source('mirror')}) alone; --archive names one"
             raise UsageError(f"{option} is about the archive, and there is none by {why}")
 
 
-def eviction_words(tree: Tree, archive: str) -> str:
+def eviction_words(tree: Tree, where: str) -> str:
     """The line that tells of a tree that is gone."""
     count = len(tree.sessions)
     sessions = "1 session" if count == 1 else f"{count:,} sessions"
     return (
         f'warning: evicted session {printable(tree.root)} "{shortened(tree.title)}" (created {day(tree.created_ms)},'
         f" last used {day(tree.used_ms)}, {sessions}, {format_size(tree.size)})"
-        + (f" into {archive}" if archive else "; it is in no archive")
+        + (f" into {where}" if where else "; it is in no archive")
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from ocblob.databases.vacuum import FileSizes
 from ocblob.errors import DatabaseError, DatabaseFullError, DatabaseLockedError, OcblobError, StoreLockedError
 
-StepName = Literal["offload", "retain", "evict", "prune", "vacuum"]
+StepName = Literal["offload", "mirror", "retain", "evict", "prune", "vacuum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Step:
     @property
     def broken(self) -> bool:
         """Whether the database itself cannot be trusted now: nothing may be taken away after that."""
+        if self.name == "mirror":  # it is the other one that fails, or every other step will meet the same
+            return False
         full = isinstance(self.error, DatabaseFullError)  # what follows may be just what gives it room
         return isinstance(self.error, DatabaseError) and not self.busy and not full
 

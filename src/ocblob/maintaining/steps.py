@@ -7,7 +7,7 @@ from typing import Final
 
 from ocblob import config
 from ocblob.cells import Column, Scope
-from ocblob.databases.addresses import Address
+from ocblob.databases.addresses import Address, is_server
 from ocblob.databases.base import Database
 from ocblob.databases.disk import sizes
 from ocblob.deletions import evict_pass
@@ -17,6 +17,7 @@ from ocblob.hosts.detect import NAME as GENERIC
 from ocblob.maintaining.known_stores import gone, remember, was_here
 from ocblob.maintaining.pruning import prune_if_due
 from ocblob.maintaining.report import Step, StepName
+from ocblob.mirroring import mirror_pass
 from ocblob.offload import MIN_CHARS
 from ocblob.passes import OffloadPass, offload_pass, registered
 from ocblob.plugins.options import check_same_store
@@ -114,12 +115,38 @@ def _tables(orders: Orders) -> tuple[str, ...]:
         return ()
 
 
+def mirror_step(orders: Orders, before: list[Step]) -> Step | None:
+    """Every session that has changed into the mirror, if there is one."""
+    mirror = orders.settings.mirror_place
+    if mirror is None:
+        return None
+    if any(step.broken for step in before):
+        return Step("mirror", skipped=_UNTRUSTED, complete=False)
+    if not orders.dry_run and is_server(mirror.url):
+        _found_store(orders)
+    done = mirror_pass(orders.place, mirror, orders.store, dry_run=orders.dry_run, say=orders.say)
+    return Step("mirror", done, complete=done.complete, locked=done.report.locked if done.report else "")
+
+
+def _found_store(orders: Orders) -> None:
+    """Raise `StoreNotFoundError` where a mirror must not make a store: none is to be made, or one has been there."""
+    known = was_here(orders.store, orders.state)
+    if orders.create and not known:
+        return
+    try:
+        open_store(orders.store, read_only=True).close()
+    except StoreNotFoundError as error:
+        raise gone(error) if known else error from None
+
+
 def retain_step(orders: Orders, before: list[Step]) -> Step | None:
-    """Old sessions into an archive and out of the database, if there is any limit."""
+    """Old sessions into an archive or the mirror and out of the database, if there is any limit."""
     if not orders.settings.limits.given:
         return None
     if any(step.broken for step in before):
         return Step("retain", skipped=_UNTRUSTED, complete=False)
+    if any(step.name == "mirror" and (step.error is not None or step.locked) for step in before):
+        return Step("retain", skipped="the mirror does not take what would go", complete=False)
     done = retain_pass(
         orders.place,
         orders.store,
@@ -184,6 +211,7 @@ def vacuum_step(orders: Orders, before: list[Step]) -> Step | None:
 
 STEPS: Final[dict[StepName, Callable[[Orders, list[Step]], Step | None]]] = {
     "offload": offload_step,
+    "mirror": mirror_step,
     "retain": retain_step,
     "evict": evict_step,
     "prune": prune_step,

@@ -11,13 +11,15 @@ from time import time
 from ocblob.cells import Column, OwnedTable, SessionTree
 from ocblob.databases.mirror_rows import MirroredSession
 from ocblob.databases.opening import HostDatabase
-from ocblob.databases.session_rows import Content, Row, SessionFacts, Snapshot, Value
-from ocblob.errors import DatabaseUnsupportedError
+from ocblob.databases.session_rows import Content, Row, SessionDatabase, SessionFacts, Snapshot, Value
+from ocblob.errors import BlobMissingError, DatabaseUnsupportedError
 from ocblob.rows import RowSum, row_digest
 from ocblob.sessions.contents import BlobSource, NoBlobs
 from ocblob.sessions.elements import ArchivedSession, ArchivedTable, ArchivedTotals, Rows
 from ocblob.sessions.mirroring import rehydrated
 from ocblob.sessions.sources import Header
+from ocblob.sessions.unarchive import UnarchiveReport, put_back_from
+from ocblob.store import BlobStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,35 @@ class MirrorSource:
                 " takes them as they are"
             )
         self._looked_at.add(session)
+
+
+class StoreBlobs:
+    """The blobs that payloads are made of: see `BlobSource`."""
+
+    def __init__(self, store: BlobStore | None) -> None:
+        self._store = store
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        """A blob in pieces."""
+        if self._store is None:
+            raise BlobMissingError(f"blob {digest} cannot be had: there is no store", digest=digest)
+        return self._store.chunks(digest)
+
+
+def put_back_out_of(  # noqa: PLR0913
+    source: MirrorSource,
+    database: SessionDatabase,
+    tree: SessionTree,
+    sessions: Sequence[str],
+    *,
+    store: BlobStore | None,
+    directory: Path | None,
+) -> UnarchiveReport:
+    """As `put_back_from`, out of a mirror whose payloads are in a store."""
+    with source.database.snapshot() as there:
+        known = [facts_of(there, source.tree, session, source.records.get(session)) for session in sessions]
+    headers = source.headers(facts for facts in known if facts is not None)
+    return put_back_from(source, database, tree, headers, sessions, blobs=StoreBlobs(store), directory=directory)
 
 
 def sum_of(snapshot: Snapshot, tree: SessionTree, session: str) -> str:

@@ -1,8 +1,9 @@
 """Which trees of sessions go, in which order, and because of which limit. Pure: facts in, a plan out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from ocblob.databases.session_rows import SessionFacts
 from ocblob.sessions.limits import RetainLimits
@@ -25,7 +26,7 @@ class Protection(StrEnum):
     UNDATED = "undated"
     """A time of one of its sessions is not known."""
     ACTIVE = "active"
-    """Used within the time to keep, or in the future."""
+    """Used, or brought back from a mirror, within the time to keep, or in the future."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +107,23 @@ class RetainPlan:
         return not self.missed
 
 
-def plan_retain(facts: Iterable[SessionFacts], limits: RetainLimits, *, now_ms: int) -> RetainPlan:
+def plan_retain(
+    facts: Iterable[SessionFacts],
+    limits: RetainLimits,
+    *,
+    now_ms: int,
+    pulled: Mapping[str, int] = MappingProxyType({}),
+) -> RetainPlan:
     """The oldest trees go, whole, until every limit holds or only protected ones are left.
 
     What is too old goes in any case, then what is too many, then what is too large. Of two trees of one time the one
-    whose root has the lesser id goes first.
+    whose root has the lesser id goes first. `pulled` tells when sessions came back from a mirror:
+    they are in use since.
     """
     limits.check()
     trees = forest(facts)
     keep = frozenset(limits.keep)
-    guarded = {tree.root: reason for tree in trees if (reason := _protection(tree, keep, limits, now_ms))}
+    guarded = {tree.root: reason for tree in trees if (reason := _protection(tree, keep, limits, now_ms, pulled))}
     before = _totals(trees)
     count, size = before.trees, before.size
     evictions: list[Eviction] = []
@@ -157,7 +165,9 @@ def missed_limits(left: list[Tree], limits: RetainLimits, *, now_ms: int) -> tup
     return tuple(missed)
 
 
-def _protection(tree: Tree, keep: frozenset[str], limits: RetainLimits, now_ms: int) -> Protection | None:
+def _protection(
+    tree: Tree, keep: frozenset[str], limits: RetainLimits, now_ms: int, pulled: Mapping[str, int]
+) -> Protection | None:
     if not keep.isdisjoint(tree.sessions):
         return Protection.KEPT
     if tree.shared:
@@ -165,7 +175,8 @@ def _protection(tree: Tree, keep: frozenset[str], limits: RetainLimits, now_ms: 
     if not tree.dated or tree.used_ms is None:
         return Protection.UNDATED
     # A clock that was wrong once must not cost a session: what was used in the future is in use.
-    return Protection.ACTIVE if tree.used_ms > now_ms - limits.keep_active_s * 1000 else None
+    used_ms = max([tree.used_ms, *(pulled[session] for session in tree.sessions if session in pulled)])
+    return Protection.ACTIVE if used_ms > now_ms - limits.keep_active_s * 1000 else None
 
 
 def _exceeded(tree: Tree, limits: RetainLimits, *, now_ms: int, trees: int, size: int) -> Limit | None:

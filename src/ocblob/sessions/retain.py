@@ -5,7 +5,7 @@ wrong with one tree stops no other one.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -17,22 +17,8 @@ from ocblob.errors import DatabaseError, DatabaseLockedError, OcblobError
 from ocblob.pass_report import Problems
 from ocblob.rows import session_digest
 from ocblob.sessions.plan import RetainPlan, Totals
+from ocblob.sessions.seals import Seal, Sealed
 from ocblob.sessions.trees import Tree, forest
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """Sessions as they were at one state of a database."""
-
-    digests: Mapping[str, str]
-    """What each one was, as `session_digest` says it."""
-    left: Mapping[str, str] = field(default_factory=dict)
-    """Sessions that are not sealed, and why."""
-    archive: str = ""
-    """The file that holds them, verified; empty if there is none."""
-    archive_size: int = 0
-    """Bytes of it."""
-
 
 PROBED_SESSIONS: Final = 5000
 """Sessions of which the database is asked at once whether it would delete them."""
@@ -46,9 +32,9 @@ class Fate(StrEnum):
     CHANGED = "changed"
     """Somebody works in it; the next pass looks at it again."""
     UNSEALED = "unsealed"
-    """An attachment cannot be put into the archive."""
+    """An attachment cannot be put into the archive, or the mirror does not hold it as it is."""
     PUT_BACK = "put back"
-    """Something came between while it was being deleted; the rows that went are back, from the archive."""
+    """Something came between while it was being deleted; the rows that went are back, from archive or mirror."""
     HALF = "half"
     """As that, but they are not back."""
     FAILED = "failed"
@@ -79,6 +65,9 @@ class RetainReport(Problems):
     archive_size: int = 0
     archived: int = 0
     """Sessions in it."""
+    mirror: str = ""
+    mirrored: int = 0
+    """Sessions that the mirror holds, of those that were to go."""
     results: list[TreeResult] = field(default_factory=list)
     """Of trees that were come to: those that could not go anyhow, then the others in the order of the plan."""
     locked: str = ""
@@ -113,16 +102,14 @@ class RetainReport(Problems):
             self.tell(f"{tree.root} stays ({fate}): {why}")
 
 
-Seal = Callable[[Sequence[str]], Sealed]
-"""Seals sessions, in this order; what it raises means that nothing was."""
 PutBack = Callable[[Sequence[str]], str]
-"""Puts rows of sessions back that were sealed in a file; why they are not back, if so. Raises `OcblobError` too."""
+"""Puts rows of sessions back that were sealed somewhere; why they are not back, if so. Raises `OcblobError` too."""
 Look = Callable[[Sequence[str]], Mapping[str, str]]
 """Which of these sessions cannot be sealed now, and why, as far as that is known without sealing them."""
 Told = Callable[[Tree, str], None]
-"""Hears of each tree that went, and of the archive it is in, as soon as it has gone."""
-Note = Callable[[Tree, str], Callable[[], None]]
-"""Notes that a tree may be in pieces from now on, and the archive that has it whole; what it returns ends that."""
+"""Hears of each tree that went, and of what holds it, as soon as it has gone."""
+Note = Callable[[Tree, Sealed], Callable[[], None]]
+"""Notes that a tree may be in pieces from now on, and what has it whole; what it returns ends that."""
 
 
 def apply_retain(  # noqa: PLR0913
@@ -134,7 +121,7 @@ def apply_retain(  # noqa: PLR0913
     put_back: PutBack | None,
     look: Look | None,
     told: Told = lambda _tree, _archive: None,
-    note: Note = lambda _tree, _archive: lambda: None,
+    note: Note = lambda _tree, _sealed: lambda: None,
 ) -> RetainReport:
     """Evict what the plan says. Raises what `seal` raises, before anything is deleted.
 
@@ -146,15 +133,17 @@ def apply_retain(  # noqa: PLR0913
     trees = _fit(database, tree, [eviction.tree for eviction in plan.evictions], look, report)
     if trees:
         sealed = seal([session for each in trees for session in each.sessions])
-        report.archive, report.archive_size, report.archived = sealed.archive, sealed.archive_size, len(sealed.digests)
+        report.archive, report.archive_size, report.mirror = sealed.archive, sealed.archive_size, sealed.mirror
+        report.archived = len(sealed.digests)
+        report.mirrored = len(sealed.digests.keys() - sealed.left.keys()) if sealed.mirror else 0
         evictor = _Evictor(database, tree, sealed, put_back, report)
         for each in trees:
-            end = note(each, sealed.archive)
+            end = note(each, sealed)
             fate = evictor.evict(each)
             if fate is not Fate.HALF:
                 end()
             if fate is Fate.EVICTED:
-                told(each, sealed.archive)
+                told(each, sealed.where)
             if report.locked:
                 break
         try:
@@ -215,12 +204,6 @@ def _why_refused(database: SessionDatabase, tree: SessionTree, sessions: Sequenc
     except DatabaseError as error:
         return str(error)
     return ""
-
-
-def witness(database: SessionDatabase, tree: SessionTree, sessions: Iterable[str]) -> Sealed:
-    """What sessions are, kept nowhere: for who wants no archive."""
-    with database.snapshot() as snapshot:
-        return Sealed({session: session_digest(snapshot, tree, session) for session in sessions})
 
 
 class _Evictor:
@@ -287,13 +270,11 @@ class _Evictor:
     def _half(self, each: Tree, rows: int, why: str) -> tuple[Fate, int, str]:
         """The rows that went come back at once."""
         if self._put_back is None:
-            return Fate.HALF, rows, f"{why}, and they are in no archive"
+            return Fate.HALF, rows, f"{why}, and nothing holds them"
         try:
             failed = self._put_back(each.sessions)
         except (OcblobError, OSError) as error:  # a full temporary directory must not cost the words
             failed = str(error)
         if not failed:
             return Fate.PUT_BACK, 0, f"{why}; they are back"
-        named = " ".join(f"--session {session}" for session in each.sessions)
-        cure = f"`ocblob unarchive {self._sealed.archive} {named}` puts them back"
-        return Fate.HALF, rows, f"{why}, and they are not back: {failed}; {cure}"
+        return Fate.HALF, rows, f"{why}, and they are not back: {failed}; {self._sealed.cure(each.sessions)}"
