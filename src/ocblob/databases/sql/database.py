@@ -83,9 +83,8 @@ class SqlDatabase:
 
     def candidates(self, column: Column, *, larger_than: int, scope: Scope) -> Iterator[Cell]:
         """See `Database`."""
-        for page in self._listing.pages(column, larger_than=larger_than, scope=scope):
-            self._reading.listed(page)
-            yield from page
+        pages = self._listing.pages(column, larger_than=larger_than, scope=scope)
+        return self._reading.ahead(pages, shard=scope.shard)
 
     def measure(self, column: Column, *, larger_than: int, scope: Scope) -> tuple[int, int]:
         """See `Database`."""
@@ -136,7 +135,10 @@ class SqlDatabase:
     def swap(self, edits: Sequence[Edit], *, stamp: object) -> list[EditResult]:
         """See `Database`."""
         del stamp
-        return self._swapper.swap(edits)
+        try:
+            return self._swapper.swap(edits)
+        finally:
+            self._reading.forget(edit.cell for edit in edits)
 
     def flush(self) -> None:
         """See `Database`: a commit is durable when the server has answered, or it has been warned of."""

@@ -1,83 +1,81 @@
-"""Reading cells of a server's: each is fetched once and given out in pieces."""
+"""Reading cells of a server's: each is fetched once, whoever reads it and how often."""
 
 import contextlib
-import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-import sqlalchemy as sa
-
-from ocblob.databases.base import READ_BYTES, Cell, CellReader
-from ocblob.databases.sql.listing import by_key
+from ocblob.databases.base import Cell, CellReader
+from ocblob.databases.shards import in_shard
+from ocblob.databases.sql.ahead import Ahead
+from ocblob.databases.sql.fetching import Fetcher
 from ocblob.databases.sql.server import Server
-from ocblob.databases.sql.tables import Tables, kind_of
-from ocblob.errors import CellError
+from ocblob.databases.sql.spool import Content, Spool, place_of
+from ocblob.databases.sql.tables import Tables
 
 
 class SqlReading:
     """Shared by all `Cells` of a database."""
 
     def __init__(self, server: Server, tables: Tables) -> None:
-        self._server = server
-        self._tables = tables
+        self._spool = Spool()
+        self._fetcher = Fetcher(server, tables, self._spool)
+        self._aheads: tuple[Ahead, ...] = ()
 
-    def listed(self, cells: Sequence[Cell]) -> None:
-        """These are likely to be opened next, in this order."""
+    def ahead(self, pages: Iterator[Sequence[Cell]], *, shard: tuple[int, int] | None) -> Iterator[Cell]:
+        """The listed cells of a shard. They are fetched ahead of whoever iterates, as soon as one is opened."""
+        one = Ahead(self._fetcher, self._fresh(pages, shard))
+        self._aheads = (*self._aheads, one)
+        try:
+            yield from one.cells()
+        finally:
+            self._aheads = tuple(other for other in self._aheads if other is not one)
+
+    def _fresh(self, pages: Iterator[Sequence[Cell]], shard: tuple[int, int] | None) -> Iterator[Sequence[Cell]]:
+        for page in pages:
+            cells = [cell for cell in page if in_shard(cell, shard)]
+            # What was read for an earlier listing may not be what is there now.
+            self.forget(cells)
+            yield cells
 
     @contextlib.contextmanager
     def cells(self) -> Iterator["SqlCells"]:
         """A reader, for one thread."""
-        yield SqlCells(self._server, self._tables)
+        cells = SqlCells(self)
+        try:
+            yield cells
+        finally:
+            cells.release()
+
+    def content(self, cell: Cell) -> Content:
+        """What is in a cell, or was when it was fetched."""
+        place = place_of(cell)
+        for one in self._aheads:
+            one.wait_for(place)
+        return self._spool.get(cell) or self._fetcher.alone(cell)
+
+    def forget(self, cells: Iterable[Cell]) -> None:
+        """These have another content now; whoever opens one gets it."""
+        for cell in cells:
+            self._spool.forget(cell)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Fetch nothing more, and give the disk free."""
+        for one in self._aheads:
+            one.stop()
+        self._spool.clear()
 
 
 class SqlCells:
     """See `Cells`."""
 
-    def __init__(self, server: Server, tables: Tables) -> None:
-        self._server = server
-        self._tables = tables
+    def __init__(self, reading: SqlReading) -> None:
+        self._reading = reading
+        self._open: Content | None = None
 
     def open(self, cell: Cell) -> CellReader:
-        """See `Cells`."""
-        table = self._tables[cell.column.table]
-        column = table[cell.column.column]
-        text = kind_of(column) == "text"
-        dialect = self._server.dialect
-        version = dialect.version(table.table)
-        query = sa.select(dialect.content(column), sa.null() if version is None else version).where(
-            by_key(table, cell.key)
-        )
-
-        def read() -> Any:
-            with self._server.reading() as connection:
-                return connection.execute(query).one_or_none()
-
-        found = self._server.retried(read)
-        if found is None or found[0] is None:
-            raise CellError(f"{cell}: the row or its content is gone")
-        data = dialect.decoded(found[0], text=text)
-        known = found[1] if version is not None else dialect.content_version(hashlib.sha256(found[0]), text=text)
-        return SqlCellReader(cell, data, known)
+        """See `Cells`. The cell that was opened last is kept, so that its next payload needs no other fetch."""
+        self._open = self._reading.content(cell)
+        return self._open
 
     def release(self) -> None:
-        """Nothing is held."""
-
-
-class SqlCellReader:
-    """See `CellReader`."""
-
-    def __init__(self, cell: Cell, data: bytes, version: object) -> None:
-        self._cell = cell
-        self._data = data
-        self.version = version
-        self.size = len(data)
-
-    def read(self, start: int, end: int) -> Iterator[bytes]:
-        """See `CellReader`."""
-        for at in range(start, end, READ_BYTES):
-            if at >= self.size:
-                raise CellError(f"{self._cell}: ends at byte {self.size}")
-            yield self._data[at : min(at + READ_BYTES, end)]
+        """See `Cells`: nothing is held in the server anyway."""
+        self._open = None

@@ -285,7 +285,7 @@ class MySqlDialect:
     def sizes(self, connection: sa.Connection) -> Mapping[str, tuple[int, int]]:
         """The files' own sizes if this user may see them, which takes the right PROCESS.
 
-        Else by InnoDB's statistics, which may still count among the rows what is free already: of two guesses the lower.
+        Else by InnoDB's statistics, which may still count as rows what is free already: the lower of two guesses.
         """
         mariadb = getattr(connection.dialect, "is_mariadb", False)
         files = "innodb_sys_tablespaces" if mariadb else "innodb_tablespaces"
