@@ -33,6 +33,8 @@ RETRIES: Final = 2
 PARTS_A_THREAD: Final = 2
 """Parts in flight for each thread of a worker: one it is at, one it can go on with."""
 LOOK_S: Final = 1.0
+ALONE_S: Final = 120.0
+"""Without any worker the pass waits so long: their scheduler may be starting others."""
 HOPELESS_PARTS: Final = 8
 """So many that fail before a single one is done: what is wrong with them is wrong with all."""
 
@@ -123,6 +125,8 @@ class _Flight:
         self._run = uuid.uuid4().hex[:8]
         self._submitted = 0
         self._looked = -LOOK_S
+        self._peopled = time.monotonic()
+        """When there was a worker."""
         self._limit = 0
         self._look()
 
@@ -181,6 +185,10 @@ class _Flight:
         self._looked = time.monotonic()
         with self._reached():
             threads = self._client.nthreads()
+        if threads:
+            self._peopled = self._looked
+        elif self._looked > self._peopled + ALONE_S:
+            raise FleetError("the cluster has no workers any more; what was done stays")
         self._report.workers = max(self._report.workers, len(threads))
         self._limit = max(PARTS_A_THREAD * sum(threads.values()), PARTS_A_THREAD)
         with contextlib.suppress(DatabaseError):  # a server that starts again; workers wait for it too
