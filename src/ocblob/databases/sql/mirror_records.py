@@ -8,11 +8,13 @@ import sqlalchemy as sa
 
 from ocblob.cells import OwnedTable, SessionTree
 from ocblob.databases.mirror_rows import MirroredSession, RowMark
-from ocblob.databases.session_rows import Value
+from ocblob.databases.session_rows import Content, Value
+from ocblob.databases.sql.odd_cells import odd_values, row_name
 from ocblob.databases.sql.server import Server
+from ocblob.databases.sql.session_keys import stands_in
 from ocblob.databases.sql.session_pages import Pages
-from ocblob.databases.sql.session_values import nature, small
-from ocblob.databases.sql.tables import Tables
+from ocblob.databases.sql.session_values import held, nature, small
+from ocblob.databases.sql.tables import SqlTable, Tables
 from ocblob.errors import DatabaseUnsupportedError
 
 SESSION: Final = "ocblob_session"
@@ -79,12 +81,10 @@ def marks(server: Server, tables: Tables, tree: SessionTree, table: str, session
     if found.digest is None or found.rowid is None:
         raise DatabaseUnsupportedError(f"table {table} in {server.address} is no mirror's")
     pages = Pages(server.dialect, found, [found.digest])
-    kinds = [nature(column) for column in found.key]
     with server.snapshot() as connection:
         for page in pages.all(connection, owned.session, session):
             for rowid, *key, digest, _ in page:
-                values = tuple(_value(kind, value) for kind, value in zip(kinds, key, strict=True))
-                yield RowMark(values, rowid, digest or "")
+                yield RowMark(_key(server, connection, found, key), rowid, digest or "")
 
 
 def _owned(tree: SessionTree, table: str) -> OwnedTable:
@@ -92,6 +92,16 @@ def _owned(tree: SessionTree, table: str) -> OwnedTable:
         if owned.table == table:
             return owned
     raise DatabaseUnsupportedError(f"table {table} has no rows of sessions")
+
+
+def _key(server: Server, connection: sa.Connection, table: SqlTable, key: Sequence[Any]) -> tuple[Value, ...]:
+    values = [_value(nature(column), value) for column, value in zip(table.key, key, strict=True)]
+    if any(map(stands_in, key)):
+        name = row_name(key)
+        odd = odd_values(connection, server.dialect, table.table.name, [name])
+        values = [odd.get((name, column.name), value) for column, value in zip(table.key, values, strict=True)]
+    # It is looked at when the connection may do something else: no key is too large to be held.
+    return tuple(small(value.kind, held(value)) if isinstance(value, Content) else value for value in values)
 
 
 def _value(kind: str, value: Any) -> Value:

@@ -1,7 +1,7 @@
 """Deleting sessions in one serializable transaction: only what was looked at, every row in its own name.
 
-A writer that is not serializable is not seen by one that is. So before the commit it is counted, as everybody sees
-them, whether there are more rows of these sessions than those that go.
+Where versions of rows are kept, a writer that is not serializable is not seen by one that is. So it is counted before
+the commit, as others see them, whether there are more rows of these sessions than those that go.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,11 +42,12 @@ def delete_sessions(
         if tried and not _count(server, tables, tree, sessions):
             return DeleteResult(Deleted.DELETED, tried)
         with server.transaction(serializable=True) as connection:
+            _lock(server, tables, connection, tree, sessions)
             check_deletion(server, tables, connection, tree, sessions)
             if not unchanged(SqlSnapshot(server, tables, connection)):
                 return CHANGED
             rows = delete_rows(server, tables, connection, tree, sessions)
-            if _count(server, tables, tree, sessions, connection) or _newcomers(server, tables, tree, sessions, rows):
+            if _newcomers(server, tables, tree, sessions, rows):
                 raise _ChangedError(f"{server.address}: somebody works in these sessions; nothing was deleted")
             tried = sum(rows)
         return DeleteResult(Deleted.DELETED, sum(rows))
@@ -80,6 +81,20 @@ def delete_rows(
     return gone
 
 
+def _lock(
+    server: Server, tables: Tables, connection: sa.Connection, tree: SessionTree, sessions: Sequence[str]
+) -> None:
+    """Where reading locks rows, they are locked for writing at once.
+
+    If it read first and wrote later, whoever puts a row in between would be undone for a deadlock, and not we.
+    """
+    if server.dialect.writers_unseen:
+        return
+    for owned in reversed(tree.owned):
+        theirs = among(server.dialect, tables[owned.table][owned.session], sessions)
+        connection.execute(sa.select(sa.func.count()).where(theirs).with_for_update())
+
+
 def _delete_odd_cells(
     server: Server, tables: Tables, connection: sa.Connection, owned: OwnedTable, sessions: Sequence[str]
 ) -> None:
@@ -93,7 +108,10 @@ def _delete_odd_cells(
 
 
 def _newcomers(server: Server, tables: Tables, tree: SessionTree, sessions: Sequence[str], rows: Sequence[int]) -> bool:
-    """Whether others see more rows of these sessions than go. Our deletions are not committed: they see those too."""
+    """Whether others see more rows of these sessions than go. Our deletions are not committed: they see those too.
+
+    Where reading locks, nobody could have put one in.
+    """
     if not server.dialect.writers_unseen:
         return False
     with server.reading() as others:
@@ -103,18 +121,10 @@ def _newcomers(server: Server, tables: Tables, tree: SessionTree, sessions: Sequ
         )
 
 
-def _count(
-    server: Server,
-    tables: Tables,
-    tree: SessionTree,
-    sessions: Sequence[str],
-    connection: sa.Connection | None = None,
-) -> int:
+def _count(server: Server, tables: Tables, tree: SessionTree, sessions: Sequence[str]) -> int:
     """Rows of these sessions that are there."""
-    if connection is not None:
+    with server.reading() as connection:
         return sum(_counted(server, tables, connection, owned, sessions) for owned in tree.owned)
-    with server.reading() as found:
-        return sum(_counted(server, tables, found, owned, sessions) for owned in tree.owned)
 
 
 def _counted(

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from ocblob.databases.session_rows import Content, Row, Value
 from ocblob.databases.sql.odd_cells import OddCell, row_name
 from ocblob.databases.sql.server import RowRefusedError, Server
+from ocblob.databases.sql.session_keys import bound_key, key_value, stands_in
 from ocblob.databases.sql.session_tables import shape_of
-from ocblob.databases.sql.session_values import Nature, held, is_plain, kind_name, nature
+from ocblob.databases.sql.session_values import Nature, UnfitError, fitted, held, nature, unfit
 from ocblob.databases.sql.tables import DIGEST, ROWID, SqlTable, Tables
 from ocblob.errors import DatabaseError
 
@@ -22,10 +23,6 @@ INLINE_BYTES: Final = 1024 * 1024
 PACKETS: Final = 4
 """What is sent at once is so many times smaller than what the server takes: quoted, it has up to twice its bytes."""
 KEY_SHOWN_BYTES: Final = 60
-
-
-class UnfitError(ValueError):
-    """A column does not hold this value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +73,12 @@ class RowBinder:
                     self._check_large(known, column, kind, value)
                     large.append((column.name, value))
                     values[column.name] = None if known.is_mirror else _EMPTY[value.kind]
+                elif known.is_mirror and column.name in known.key:
+                    values[column.name] = key_value(self._server.dialect, known.table, kind, value)
+                    if stands_in(values[column.name]):
+                        odd.append(OddCell(column.name, value))
                 else:
-                    values[column.name] = self._fitted(kind, value)
+                    values[column.name] = fitted(self._server.dialect, kind, value)
             except UnfitError as error:
                 if not known.is_mirror or column.name in known.key:
                     raise RowRefusedError(f"{label}: column {column.name} {error}") from error
@@ -89,16 +90,12 @@ class RowBinder:
         if known.is_mirror:
             values |= {ROWID: row.rowid, DIGEST: digest or None}
             if None in key:
-                raise RowRefusedError(f"{label}: its key is not whole; a mirror finds its rows by it")
+                raise RowRefusedError(f"{label}: it has not all of its key")
         return BoundRow(known.table, columns, row, key, values, tuple(large), tuple(odd), label)
 
     def key(self, table: str, key: Sequence[Value]) -> tuple[Any, ...] | None:
         """A key as it is bound; None if no row can have it."""
-        columns = self._tables[table].key
-        try:
-            return tuple(self._fitted(nature(column), value) for column, value in zip(columns, key, strict=True))
-        except ValueError:
-            return None
+        return bound_key(self._server.dialect, self._tables[table], key)
 
     def _columns(self, table: str, columns: tuple[str, ...]) -> "_Columns":
         found = self._known.get((table, columns))
@@ -122,28 +119,7 @@ class RowBinder:
         if column.name in known.key:
             raise ValueError(f"{value.size:,} bytes are too many for a key")
         if kind != value.kind:
-            raise _no(value, kind)
-
-    def _fitted(self, kind: Nature, value: Value) -> Any:
-        """The value as it is bound. Raises `UnfitError` if the column does not hold it."""
-        if value is None:
-            return None
-        match kind, value:
-            case "text" | "blob", Content() if value.kind == kind:
-                data = held(value)
-                try:
-                    return self._server.dialect.encoded(data, text=kind == "text")
-                except ValueError as error:
-                    raise UnfitError(f"holds no such text: {error}") from error
-            case "written", Content() if value.kind == "text":
-                return held(value).decode("utf-8", "replace")
-            case "written", int() | float():
-                return str(value)
-            case "integer", int():
-                return value
-            case "real", float() if is_plain(value):
-                return value
-        raise _no(value, kind)
+            raise unfit(kind, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +151,3 @@ def shown(value: Value) -> str:
     if not isinstance(value, Content):
         return str(value)
     return held(value).decode("utf-8", "replace") if value.size <= KEY_SHOWN_BYTES else "(long)"
-
-
-def _no(value: Value, kind: Nature) -> UnfitError:
-    return UnfitError(f"holds no such {kind_name(value)}: it is one of {'another type' if kind == 'written' else kind}")

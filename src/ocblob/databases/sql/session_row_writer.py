@@ -11,8 +11,8 @@ from ocblob.databases.session_rows import Content
 from ocblob.databases.sql import odd_cells
 from ocblob.databases.sql.odd_cells import ODD_CELL, OddCell
 from ocblob.databases.sql.server import RowRefusedError, Server
-from ocblob.databases.sql.session_row_binder import BoundRow, RowBinder, UnfitError
-from ocblob.databases.sql.session_values import nature
+from ocblob.databases.sql.session_row_binder import BoundRow, RowBinder
+from ocblob.databases.sql.session_values import UnfitError, nature
 from ocblob.databases.sql.tables import SqlTable, Tables
 
 KEYS_GROUP: Final = 200

@@ -12,9 +12,10 @@ from ocblob.databases.session_rows import Content, Row, TableDefinition, TableSh
 from ocblob.databases.sql.mirror_definitions import definition_of
 from ocblob.databases.sql.odd_cells import ODD_CELL, has_any, odd_values, row_name
 from ocblob.databases.sql.server import Server
+from ocblob.databases.sql.session_keys import bound_key
 from ocblob.databases.sql.session_pages import Pages, row_columns
 from ocblob.databases.sql.session_tables import shape_of
-from ocblob.databases.sql.session_values import held, nature, pieces, readable, small
+from ocblob.databases.sql.session_values import nature, pieces, readable, small
 from ocblob.databases.sql.tables import SqlTable, Tables
 from ocblob.errors import DatabaseError
 
@@ -70,8 +71,8 @@ class SqlSnapshot:
         if len(key) != len(columns):
             where = f"{table} in {self._server.address}"
             raise DatabaseError(f"{where} has a key of {len(columns)} columns, not {len(key)}")
-        bound = [self.bound(column, value) for column, value in zip(columns, key, strict=True)]
-        if not key or None in bound:
+        bound = bound_key(self._server.dialect, found.table, key)
+        if not bound:
             return None
         with self._server.translated():
             row = found.pages.one(self.connection, bound)
@@ -99,18 +100,6 @@ class SqlSnapshot:
                 rows = self.connection.execute(pairs.where(table[tree.parent].in_(wanted)))
                 found.update(str(child) for child, parent in rows if parent in set(wanted))
         return found
-
-    def bound(self, column: sa.Column[Any], value: Value) -> Any:
-        """What a column is compared with to find this value; None if it cannot hold it."""
-        kind = nature(column)
-        if not isinstance(value, Content):
-            return value if kind in {"integer", "real"} else None
-        if value.kind != ("blob" if kind == "blob" else "text") or kind in {"integer", "real"}:
-            return None
-        try:
-            return self._server.dialect.encoded(held(value), text=kind != "blob")
-        except ValueError:
-            return None
 
     def _owner(self, column: sa.Column[Any], value: str) -> str | int | None:
         """A session's id, or another value that is told as text, as it is bound; None if the column cannot hold it."""

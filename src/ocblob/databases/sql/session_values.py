@@ -96,3 +96,34 @@ def is_plain(number: float) -> bool:
     if number == 0:
         return math.copysign(1, number) > 0
     return math.isfinite(number) and abs(number) >= _LEAST_NORMAL
+
+
+class UnfitError(ValueError):
+    """A column does not hold this value."""
+
+
+def fitted(dialect: SqlDialect, kind: Nature, value: Value) -> Any:
+    """A value as it is bound for a column. Raises `UnfitError` if the column does not hold it, exactly."""
+    if value is None:
+        return None
+    match kind, value:
+        case "text" | "blob", Content() if value.kind == kind:
+            data = held(value)
+            try:
+                return dialect.encoded(data, text=kind == "text")
+            except ValueError as error:
+                raise UnfitError(f"holds no such text: {error}") from error
+        case "written", Content() if value.kind == "text":
+            return held(value).decode("utf-8", "replace")
+        case "written", int() | float():
+            return str(value)
+        case "integer", int():
+            return value
+        case "real", float() if is_plain(value):
+            return value
+    raise unfit(kind, value)
+
+
+def unfit(kind: Nature, value: Value) -> UnfitError:
+    """What is said of a value that a column of this nature does not hold."""
+    return UnfitError(f"holds no such {kind_name(value)}: it is one of {'another type' if kind == 'written' else kind}")
