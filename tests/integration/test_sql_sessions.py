@@ -2,22 +2,37 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from server_process import ServerProcess
 from sqlalchemy.dialects import mysql
 
 from mirror_contracts import MirrorRowsContract, OwnMirrorContract, definitions, mirror, rows_of
 from ocblob.databases.addresses import server_address
-from ocblob.databases.session_rows import Deleted, Snapshot
+from ocblob.databases.session_rows import Content, Deleted, Inserter, Row, Snapshot
 from ocblob.databases.sql import mirror_tables
 from ocblob.databases.sql.database import SqlDatabase
-from ocblob.errors import DatabaseUnsupportedError
+from ocblob.databases.sql.server import ConnectionLostError, Server
+from ocblob.errors import DanglingRowError, DatabaseError, DatabaseUnsupportedError
 from ocblob.rows import session_digest
-from session_contracts import COLUMNS, TREE, SessionRowsContract, digest, everything, facts, fill, session_rows
+from session_contracts import (
+    COLUMNS,
+    TREE,
+    SessionRowsContract,
+    content,
+    delete,
+    digest,
+    everything,
+    facts,
+    fill,
+    put,
+    row,
+    session_rows,
+)
 
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 ID = sa.String(80).with_variant(mysql.VARCHAR(80, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
@@ -174,3 +189,119 @@ def test_deletion_takes_no_row_that_was_not_looked_at(server_url: str, mirrored:
                 for table, rows in after.items()
             }
         assert 9 == facts(database)["two"].rows
+
+
+def restarted(server: ServerProcess) -> Callable[[], None]:
+    """What kills the server when it is called first, and lets it come up again after a while."""
+    called = []
+
+    def kill_once() -> None:
+        if not called:
+            called.append(True)
+            server.kill()
+            threading.Timer(0.3, server.start).start()
+
+    return kill_once
+
+
+def large(kill: Callable[[], None], *, pieces: int = 12) -> Content:
+    """A text that comes while the server is killed."""
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(pieces):
+            if number == pieces // 2:
+                kill()
+            yield b"%x" % number * 256 * 1024
+
+    return Content("text", pieces * 256 * 1024, chunks)
+
+
+def test_killed_server_is_waited_for(own_server: ServerProcess) -> None:
+    """A deletion, an insertion and a mirror that lose their server go on when it is back; nothing is there twice."""
+    with SqlDatabase(server_address(own_server.fresh_url())) as database:
+        host_tables().create_all(database.server.engine)
+        fill(database, "one", "two")
+
+        kill = restarted(own_server)
+        result = database.delete_sessions(TREE, ["one"], unchanged=lambda _: kill() is None)
+        assert (Deleted.DELETED, 9) == (result.outcome, result.rows)
+
+        rows = session_rows("three")
+        part = Row(None, (*row("prt_large", "msg_three", "three", 1, 1).values, large(restarted(own_server))))
+        put(database, [*rows, ("part", COLUMNS["part"], part), *session_rows("four")])
+        assert {"two": 9, "three": 10, "four": 9} == {name: found.rows for name, found in facts(database).items()}
+    with SqlDatabase(server_address(own_server.fresh_url())) as database:
+        database.prepare(definitions())
+        part = Row(None, (*part.values[:-1], large(restarted(own_server))))
+        mirror(database, [*rows, ("part", COLUMNS["part"], part), *session_rows("four")])
+        assert {"three": 10, "four": 9} == {name: found.rows for name, found in facts(database).items()}
+        assert [part.content_size] == [
+            found.content_size for found in _rows(database, "three") if found.content_size > 1000
+        ]
+
+
+def _rows(database: SqlDatabase, session: str) -> list[Row]:
+    with database.snapshot() as state:
+        return list(state.rows(TREE.owned[2], session))
+
+
+@pytest.fixture
+def unanswered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """The next transaction is committed, and its answer is lost."""
+    wanted: list[bool] = []
+    transaction = Server.transaction
+
+    @contextlib.contextmanager
+    def losing(self: Server, *, serializable: bool = False) -> Iterator[sa.Connection]:
+        with transaction(self, serializable=serializable) as connection:
+            yield connection
+        if wanted and wanted.pop():
+            raise ConnectionLostError("the connection was lost")
+
+    monkeypatch.setattr(Server, "transaction", losing)
+    yield wanted
+    assert [] == wanted
+
+
+def test_commit_without_an_answer_is_found_out(database: SqlDatabase, unanswered: list[bool]) -> None:
+    """What was done is neither done twice nor told to have failed."""
+    fill(database, "one", "two")
+    unanswered.append(True)
+    assert (Deleted.DELETED, 9) == delete(database, "one")
+    unanswered.append(True)
+    put(database, session_rows("three"))
+    assert {"two": 9, "three": 9} == {name: found.rows for name, found in facts(database).items()}
+    unanswered.append(True)
+    with pytest.raises(DatabaseError, match="session two"):
+        put(database, [*session_rows("four"), *with_title("two", "another")])
+    assert {"two", "three", "four"} == set(facts(database))
+
+
+def with_title(name: str, title: str) -> list[tuple[str, tuple[str, ...], Row]]:
+    """The row of a session with another title."""
+    table, columns, found = session_rows(name)[0]
+    return [(table, columns, Row(None, (*found.values[:3], content(title), *found.values[4:])))]
+
+
+def test_rows_that_refer_to_none_go_in_if_they_may(server: ServerProcess) -> None:
+    """Whoever asks for it, and may switch the server's checks off, gets rows without their parents."""
+    url = server.fresh_url()
+    rows = session_rows("one")[2:3]
+    with SqlDatabase(server_address(url)) as database:
+        host_tables().create_all(database.server.engine)
+        with pytest.raises(DanglingRowError, match="there is no message msg_one"):
+            put(database, rows)
+        # PostgreSQL leaves that to its administrator.
+        if server.kind == "postgresql":
+            with pytest.raises(DatabaseUnsupportedError, match="session_replication_role"), _dangling(database) as into:
+                into.add(*rows[0])
+            server.execute("GRANT SET ON PARAMETER session_replication_role TO ocblob")
+        with _dangling(database) as into:
+            into.add(*rows[0])
+        assert ["part"] == list(everything(database, "one"))
+        with pytest.raises(DanglingRowError):
+            put(database, session_rows("two")[2:3])
+
+
+def _dangling(database: SqlDatabase) -> contextlib.AbstractContextManager[Inserter]:
+    return database.inserter(dangling=True)
