@@ -144,7 +144,7 @@ class Swapper:
                 outcome = self._update(edit.cell, "zeroblob(?1)", edit.size)
                 self._fill(edit)
             else:
-                outcome = self._update(edit.cell, "?1", b"".join(edit.chunks()))
+                outcome = self._update(edit.cell, "?1", _whole(edit))
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK TO edit; RELEASE edit").fetchall()
@@ -174,8 +174,7 @@ class Swapper:
             for chunk in edit.chunks():
                 blob.write(chunk)
                 written += len(chunk)
-        if written != edit.size:
-            raise CellError(f"{cell}: {written} bytes came instead of {edit.size}")
+        _check_size(edit, written)
 
     def _unchanged(self, edit: Edit) -> bool:
         cells = SQLiteCells(self._path, self._db)
@@ -185,3 +184,14 @@ class Swapper:
             return False
         finally:
             cells.release()
+
+
+def _whole(edit: Edit) -> bytes:
+    data = b"".join(edit.chunks())
+    _check_size(edit, len(data))
+    return data
+
+
+def _check_size(edit: Edit, size: int) -> None:
+    if size != edit.size:
+        raise CellError(f"{edit.cell}: {size} bytes came instead of {edit.size}")
