@@ -8,7 +8,7 @@ from typing import Final, Literal
 from ocblob.databases.addresses import Address
 from ocblob.databases.base import HOST_PATIENCE_S
 from ocblob.databases.disk import apply_vacuum, plan_vacuum, sizes
-from ocblob.databases.vacuum import Method, VacuumReport
+from ocblob.databases.vacuum import KEEPS_OUT, Method, VacuumPlan, VacuumReport
 from ocblob.errors import DatabaseError, DatabaseLockedError
 
 ANNOUNCED_BYTES: Final = 100 * 10**6
@@ -32,18 +32,13 @@ class VacuumAfter:
 def vacuum_pass(address: Address, *, method: Method, force: bool, dry_run: bool, say: Say) -> VacuumReport:
     """Give the disk space back; refuses what a live host would not survive."""
     plan = plan_vacuum(address, method=method)
-    if plan.in_use and plan.method == "in-place":
+    if plan.in_use and plan.method in KEEPS_OUT:
         if plan.blocks_s > HOST_PATIENCE_S and not force:
-            raise DatabaseLockedError(
-                f"{plan.address} is open in another process, and VACUUM in place would block it"
-                f" for about {plan.blocks_s:.0f} s",
-                hint="stop the host, or --force",
-            )
+            raise _blocking(plan)
         if not force:
             plan = replace(plan, patience_s=min(plan.patience_s, HOST_PATIENCE_S))
-        say(
-            f"warning: another process has the database open; its writes wait for up to {max(plan.blocks_s, 0.1):.1f} s"
-        )
+        what = "its writes wait" if address.path is not None else "whoever needs a table then waits"
+        say(f"warning: another process has the database open; {what} for up to {max(plan.blocks_s, 0.1):.1f} s")
     if dry_run:
         room, put_off = plan.room_needed, bool(plan.put_off)
         return VacuumReport(plan.method, plan.before, plan.before, 0.0, plan.put_off, put_off, room)
@@ -51,6 +46,21 @@ def vacuum_pass(address: Address, *, method: Method, force: bool, dry_run: bool,
         # Rounded up: it never takes more than it has said.
         say(f"vacuum ({plan.method}) needs {math.ceil(plan.room_needed / 1e6)} MB of room for a while")
     return apply_vacuum(plan)
+
+
+def _blocking(plan: VacuumPlan) -> DatabaseLockedError:
+    """Why nothing is done beside somebody who would wait for too long."""
+    if plan.address.path is None:
+        return DatabaseLockedError(
+            f"others are connected to {plan.address}, and what they need of its largest table would wait for about"
+            f" {plan.blocks_s:.0f} s",
+            hint="at a quiet moment, or --force",
+        )
+    return DatabaseLockedError(
+        f"{plan.address} is open in another process, and VACUUM in place would block it for about"
+        f" {plan.blocks_s:.0f} s",
+        hint="stop the host, or --force",
+    )
 
 
 def vacuum_after(address: Address, when: VacuumWhen, *, say: Say, method: Method = "auto") -> VacuumAfter:

@@ -41,6 +41,16 @@ def host_waits(address: Address) -> bool:
     return address.path is not None and address.path.is_file() and files.in_use(address.path)
 
 
+def activity(address: Address) -> tuple[int, int, int]:
+    """What differs after anybody has written to a server's database, from counters that it keeps anyway.
+
+    Raises `DatabaseError` if it does not answer.
+    """
+    from ocblob.databases.sql.sizes import activity as of_server  # noqa: PLC0415
+
+    return of_server(address)
+
+
 def mend(address: Address) -> None:
     """Put in order what a killed vacuum left beside a file."""
     if address.path is not None:

@@ -8,8 +8,14 @@ from ocblob.databases.addresses import Address
 
 Method = Literal["auto", "gentle", "swap", "in-place"]
 """`gentle` is `auto` for a pass that nobody waits for: what a live host would notice is left to a quiet moment."""
-Chosen = Literal["swap", "in-place", "checkpoint", "none"]
-"""What a plan comes to; `checkpoint` where only the WAL has to give room back, or may for now."""
+Chosen = Literal["swap", "in-place", "checkpoint", "none", "full", "plain", "optimize", "rebuild", "reorganize"]
+"""What a plan comes to; `checkpoint` where only the WAL has to give room back, or may for now.
+
+On servers it is what the server calls it: PostgreSQL's VACUUM FULL and plain VACUUM, MySQL's OPTIMIZE TABLE, SQL
+Server's REBUILD and REORGANIZE of a table's indexes.
+"""
+KEEPS_OUT: Final = frozenset({"in-place", "full", "rebuild"})
+"""Ways that others have to wait for."""
 
 WORTH_BYTES: Final = 64 * 10**6
 """What a vacuum that nobody asked for gives back at least."""
@@ -22,11 +28,15 @@ class FileSizes:
     """What a database takes on disk, and how much of it is alive. Bytes."""
 
     file: int
+    """Of a server: its tables with their indexes."""
     wal: int
     page_size: int
+    """Of a server 1: its pages are nothing that anybody has to know of."""
     pages: int
     free_pages: int
+    """Of a server an estimate."""
     journal_mode: str
+    """Of a server what kind it is."""
 
     @property
     def total(self) -> int:
@@ -62,16 +72,18 @@ class VacuumPlan:
     address: Address
     before: FileSizes
     in_use: bool
-    """Another process has the database open."""
+    """Another process has the database open; of a server, is connected to it."""
     method: Chosen
     room_needed: int
-    """Bytes on the database's disk, for a while."""
+    """Bytes on the database's disk, or the server's, for a while."""
     blocks_s: float
     """How long writers would wait, at the worst."""
     put_off: str = ""
     """Why more than this is left to a quiet moment."""
     patience_s: float = math.inf
     """After how long in place it is given up for a host that waits."""
+    tables: tuple[str, ...] = ()
+    """Of a server those that are vacuumed, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
