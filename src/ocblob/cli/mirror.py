@@ -109,7 +109,7 @@ def _print(done: MirrorPass) -> None:
     if report is None:
         return
     for made in report.made:
-        click.echo(f"  made      {made}")
+        click.echo(f"  target    {made}")
     click.echo(
         f"  sessions  {report.mirrored:,} mirrored, {report.count(MirrorFate.SAME):,} the same,"
         f" {report.count(MirrorFate.AHEAD):,} newer there, {report.conflicts:,} conflicts, {report.failed:,} failed"

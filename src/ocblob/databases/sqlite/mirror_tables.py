@@ -61,7 +61,7 @@ def prepare(writer: SessionWriter, definitions: Sequence[TableDefinition]) -> li
                     writer.rows(sql)
             _check(writer, each)
     writer.make_durable()
-    return [f"table {each.table}" for each in definitions]
+    return [f"table {each.table} made" for each in definitions]
 
 
 @contextlib.contextmanager

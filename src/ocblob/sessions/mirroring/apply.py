@@ -48,8 +48,13 @@ class Direction:
 def definitions(source: HostDatabase, tree: SessionTree) -> list[TableDefinition]:
     """Of every table that a mirror needs; a table comes after those that it refers to."""
     with source.snapshot() as state:
-        names = [table for _, table, _ in tree.context] + [owned.table for owned in tree.owned]
-        return [state.definition(name) for name in dict.fromkeys(names)]
+        return [state.definition(table) for table in tables_of(tree)]
+
+
+def tables_of(tree: SessionTree) -> list[str]:
+    """Every table that a mirror is about, in the order that rows go in."""
+    names = [table for _, table, _ in tree.context] + [owned.table for owned in tree.owned]
+    return list(dict.fromkeys(names))
 
 
 def apply_mirror(  # noqa: PLR0913
@@ -122,11 +127,14 @@ class _Way:
             else:
                 yield RehydratedSnapshot(state, self.direction.payloads, self.store or _NoStore())
 
+    @property
+    def tables(self) -> list[str]:
+        return tables_of(self.tree)
+
     def shapes(self, database: HostDatabase) -> dict[str, TableShape]:
-        tables = {owned.table for owned in self.tree.owned} | {table for _, table, _ in self.tree.context}
         there = database.tables()
         with database.snapshot() as state:
-            return {table: state.shape(table) for table in sorted(tables) if table in there}
+            return {table: state.shape(table) for table in self.tables if table in there}
 
 
 class _Run:
@@ -175,6 +183,9 @@ class _Run:
     def _send(self, group: Sequence[SessionFacts], tally: MirrorReport, *, read: bool) -> list[Sent]:
         """All that was put is committed when this returns."""
         way, found = self._way, list[Sent | None]()
+        with way.target.snapshot() as state:
+            # A session's own row comes first: where it is not, nothing is.
+            new = {facts.id for facts in group if not state.exists(way.tree, facts.id)}
         sender = Sender(
             way.target,
             way.tree,
@@ -189,14 +200,16 @@ class _Run:
             way.state() as source,
             way.target.mirror_writer() as writer,
             closing(sender),
-            Feeder(writer, way.blobs, tally, directory=way.directory) as feeder,
+            Feeder(writer, way.tables, way.blobs, tally, directory=way.directory) as feeder,
         ):
             for facts in group:
                 self._context.send(facts.id, source, feeder)
                 owner = self._plan.owners.get(facts.id)
                 ours = None if owner is None else owner == self._origin
                 columns = self._plan.columns.get(facts.id)
-                found.append(sender.send(facts, source, feeder, columns=columns, ours=ours, read=read))
+                found.append(
+                    sender.send(facts, source, feeder, columns=columns, new=facts.id in new, ours=ours, read=read)
+                )
         return [sent for sent in found if sent is not None]
 
     def _check(self, sent: Sequence[Sent]) -> dict[str, str]:
@@ -209,7 +222,8 @@ class _Run:
 
     def _unlike(self, state: Snapshot, sent: Sent) -> str:
         there: dict[str, RowSum] = {}
-        for owned, lie, row in rows_there(state, self._way.tree, sent.lies, sent.facts.id):
+        lies = {table: lie for table, lie in sent.lies.items() if table in sent.sums or table in sent.tables}
+        for owned, lie, row in rows_there(state, self._way.tree, lies, sent.facts.id):
             there.setdefault(owned.table, RowSum()).add(lie.digest(row))
         for table in (*sent.sums, *there):
             put, found = (sums.get(table, RowSum()) for sums in (sent.sums, there))

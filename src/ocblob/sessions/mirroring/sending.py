@@ -47,6 +47,8 @@ class Sent:
     lies: Mapping[str, Lie]
     sums: dict[str, RowSum] = field(default_factory=dict)
     """Of each table with rows, as they were sent."""
+    tables: set[str] = field(default_factory=set)
+    """In which the target had rows of it."""
     changes: int = 0
     by_marks: bool = False
     """Whether what the target keeps of its rows was taken for the rows."""
@@ -94,27 +96,30 @@ class Sender:
         feeder: Feeder,
         *,
         columns: Mapping[str, tuple[str, ...]] | None,
+        new: bool,
         ours: bool | None,
         read: bool,
     ) -> Sent | None:
         """Put what the target does not have. None if the session is left; the report says why.
 
-        `ours` says whether the target's record is of this source, None if there is none: where it is, rows that went
-        from the source go from the target too. `columns` are those that the session's rows have, where that is known.
-        With `read` it is not trusted what is kept of rows.
+        `new` says that the target has no such session. `ours` says whether the target's record is of this source, None
+        if there is none: where it is, rows that went from the source go from the target too. `columns` are those that
+        the session's rows have, where that is known.
+        With `read` what is kept of rows is not trusted.
         """
         if not source.exists(self._tree, facts.id):
             self._report.fates[facts.id] = MirrorFate.GONE
             return None
         sent = Sent(facts, self._lies.of(columns))
-        marks = marks_kept(self._target, self._tree, sent.lies, facts.id)
+        marks = {} if new else marks_kept(self._target, self._tree, sent.lies, facts.id)
         if ours is None:
             # A mirror that was interrupted leaves rows without a record. Rows that somebody else wrote have no digest.
             ours = bool(marks) and all(mark.digest for mark in marks.values())
         sent.by_marks = ours and not read
-        if not sent.by_marks:
+        if not (new or sent.by_marks):
             with self._target.snapshot() as state:
                 marks = marks_read(state, self._tree, sent.lies, facts.id)
+        sent.tables.update(table for table, _ in marks)
         if marks and not ours:
             comparison = self._compared(sent, source, marks)
             if not (self._manner.force or self._goes(facts.id, comparison)):
