@@ -5,6 +5,7 @@ Contents are made before a row is locked. Nothing but the condition of the `UPDA
 
 import codecs
 import hashlib
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ocblob.databases.sql.server import ConnectionLostError, RowRefusedError, Se
 from ocblob.databases.sql.tables import SqlTable, Tables, kind_of
 from ocblob.errors import CellError, DanglingRowError, DatabaseError, DatabaseUnsupportedError, OcblobError
 
-GROUP_EDITS: Final = 64
+GROUP_EDITS: Final = 256
 GROUP_BYTES: Final = 4 * 1024 * 1024
 """New content that waits for its transaction in memory."""
 TRANSACTION_S: Final = 0.25
@@ -28,6 +29,10 @@ PIECE_BYTES: Final = 1024 * 1024
 """A large content is sent in pieces of this size."""
 PACKETS: Final = 4
 """What is sent at once is so many times smaller than what the server takes: quoted, it has up to twice its bytes."""
+
+SENT_AT_ONCE: Final = 32
+"""So many statements go to the server before its first answer is waited for, where its driver can."""
+_CONTENT, _VERSION = "ocblob_content", "ocblob_version"
 
 _CELLS_OWN_TROUBLE = (RowRefusedError, DanglingRowError, ValueTooLargeError)
 
@@ -48,13 +53,14 @@ class Swapper:
         self._server = server
         self._tables = tables
         self._dialect = server.dialect
+        self._updates: dict[Column, tuple[SqlTable, sa.Update]] = {}
+        """Made once for each column, for the table as it was found."""
 
     def check(self, column: Column) -> None:
         """Raise `DatabaseUnsupportedError` if this user may not change such cells. None is."""
         table = self._tables[column.table]
         cell = table[column.column]
-        more: dict[Any, Any] = {} if table.digest is None else {table.digest: None}
-        statement = sa.update(table.table).where(sa.false()).values({cell: cell, **more})
+        statement = sa.update(table.table).where(sa.false()).values({cell: cell, **_unmarked(table)})
 
         def ask() -> None:
             with self._server.transaction() as connection:
@@ -135,63 +141,65 @@ class Swapper:
         results: list[EditResult] = []
         with self._server.transaction() as connection:
             begun = time.monotonic()
-            for one in waiting:
-                results.append(self._apart(connection, one) if apart else self._swapped(connection, one))
-                if time.monotonic() - begun > TRANSACTION_S:
-                    break
+            while len(results) < len(waiting) and (not results or time.monotonic() - begun < TRANSACTION_S):
+                one = waiting[len(results)]
+                if apart or one.value is None:
+                    results.append(self._apart(connection, one))
+                else:
+                    results += self._swapped(connection, _alike(waiting[len(results) :]))
             if unsure:
                 results = [self._looked_at_again(connection, result) for result in results]
         return results
 
     def _apart(self, connection: sa.Connection, one: _Prepared) -> EditResult:
+        """Swap one in a savepoint: what goes wrong with it leaves the transaction as it was."""
         try:
             with self._server.translated(), connection.begin_nested():
-                return self._swapped(connection, one)
+                return self._swapped(connection, [one])[0] if one.value is not None else self._sent(connection, one)
         except _CELLS_OWN_TROUBLE as error:
             return EditResult(one.edit, None, _named(one.edit, error))
-
-    def _swapped(self, connection: sa.Connection, one: _Prepared) -> EditResult:
-        edit = one.edit
-        if edit.version is None:
-            raise ValueError(f"{edit.cell}: an edit that does not say what it was made from")
-        table, column = self._place(edit)
-        unchanged = self._dialect.unchanged(column, edit.version, text=self._is_text(edit))
-        where = sa.and_(by_key(table, edit.cell.key), unchanged)
-        if one.value is None:
-            return self._put_large(connection, edit, where)
-        values = {column: one.value, **_unmarked(table)}
-        changed = connection.execute(sa.update(table.table).where(where).values(values)).rowcount
-        return EditResult(edit, Outcome.SWAPPED if changed else Outcome.CHANGED)
-
-    def _put_large(self, connection: sa.Connection, edit: Edit, where: sa.ColumnElement[bool]) -> EditResult:
-        """Send a content in pieces. What goes wrong with it leaves the transaction as it was."""
-        try:
-            with self._server.translated(), connection.begin_nested():
-                changed = self._sent(connection, edit, where)
-        except _CELLS_OWN_TROUBLE as error:
-            return EditResult(edit, None, _named(edit, error))
         except OcblobError as error:
             if isinstance(error, DatabaseError) and not isinstance(error, CellError):
                 raise
-            return EditResult(edit, None, error)
-        return EditResult(edit, Outcome.SWAPPED if changed else Outcome.CHANGED)
+            return EditResult(one.edit, None, error)
 
-    def _sent(self, connection: sa.Connection, edit: Edit, where: sa.ColumnElement[bool]) -> int:
-        limit = self._server.limit
+    def _swapped(self, connection: sa.Connection, some: Sequence[_Prepared]) -> list[EditResult]:
+        """Swap cells of one column."""
+        statement = self._update(some[0].edit.cell.column)
+        changed = self._dialect.changed(connection, statement, [_parameters(one) for one in some])
+        return [_result(one.edit, count) for one, count in zip(some, changed, strict=True)]
+
+    def _update(self, name: Column) -> sa.Update:
+        """Gives a cell of a column its new content, if it is unchanged; its values are those of `_parameters`."""
+        table = self._tables[name.table]
+        known = self._updates.get(name)
+        if known is None or known[0] is not table:
+            column = table[name.column]
+            row = by_key(table, tuple(sa.bindparam(_key(at), type_=part.type) for at, part in enumerate(table.key)))
+            text = kind_of(column) == "text"
+            unchanged = self._dialect.unchanged(column, sa.bindparam(_VERSION), text=text)
+            values = {column: sa.bindparam(_CONTENT, type_=column.type), **_unmarked(table)}
+            known = table, sa.update(table.table).where(row, unchanged).values(values)
+            self._updates[name] = known
+        return known[1]
+
+    def _sent(self, connection: sa.Connection, one: _Prepared) -> EditResult:
+        """Swap a cell whose new content is sent in pieces."""
+        edit, limit = one.edit, self._server.limit
         if edit.size > limit.bytes:
             raise CellError(f"{limit.words}, and {edit.cell} needs {edit.size:,}", hint=limit.hint)
         table, column = self._place(edit)
-        text = self._is_text(edit)
+        row, text = by_key(table, edit.cell.key), self._is_text(edit)
+        where = sa.and_(row, self._dialect.unchanged(column, _version(edit), text=text))
         pieces = _pieces(_checked(edit, text=text), min(PIECE_BYTES, limit.bytes // PACKETS))
         changed = self._dialect.put_large(connection, column, where, pieces, text=text)
         if changed:
-            row = by_key(table, edit.cell.key)
             size = connection.execute(sa.select(self._dialect.octets(column)).where(row)).scalar()
             if size != edit.size:
                 raise CellError(f"{edit.cell}: the server has {size} bytes of {edit.size}; it stays as it was")
             if unmarked := _unmarked(table):
                 connection.execute(sa.update(table.table).where(row).values(unmarked))
-        return changed
+        return _result(edit, changed)
 
     def _looked_at_again(self, connection: sa.Connection, result: EditResult) -> EditResult:
         """A cell that is not what was read, but what it was to be, was swapped by the commit that nobody answered."""
@@ -212,9 +220,37 @@ class Swapper:
         return table, table[edit.cell.column.column]
 
 
+def _alike(waiting: Sequence[_Prepared]) -> list[_Prepared]:
+    """The first ones, as far as they are of one column and held in memory; so many as are sent at once."""
+    column = waiting[0].edit.cell.column
+    first = waiting[:SENT_AT_ONCE]
+    return list(itertools.takewhile(lambda one: one.value is not None and one.edit.cell.column == column, first))
+
+
+def _key(at: int) -> str:
+    return f"ocblob_key_{at}"
+
+
+def _parameters(one: _Prepared) -> dict[str, Any]:
+    key = one.edit.cell.key
+    if not isinstance(key, tuple):
+        raise CellError(f"{one.edit.cell}: not a key")
+    return {_CONTENT: one.value, _VERSION: _version(one.edit)} | {_key(at): part for at, part in enumerate(key)}
+
+
+def _version(edit: Edit) -> object:
+    if edit.version is None:
+        raise ValueError(f"{edit.cell}: an edit that does not say what it was made from")
+    return edit.version
+
+
+def _result(edit: Edit, changed: int) -> EditResult:
+    return EditResult(edit, Outcome.SWAPPED if changed else Outcome.CHANGED)
+
+
 def _unmarked(table: SqlTable) -> dict[Any, Any]:
     """A row of a mirror that is changed here is not what was put any more."""
-    return {} if table.digest is None else {table.digest: None}
+    return {} if table.digest is None else {table.digest: sa.null()}
 
 
 def _named(edit: Edit, error: OcblobError) -> CellError:

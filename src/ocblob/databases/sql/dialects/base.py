@@ -46,22 +46,37 @@ class Limit:
 class SqlDialect(Protocol):
     """One kind of server. Holds nothing: it may be asked about any connection."""
 
-    driver: str
-    """What its URL names behind a plus sign."""
-    extra: str
-    """The optional dependency that brings its driver: `pip install 'ocblob[extra]'`."""
-    snapshot_isolation: Literal["REPEATABLE READ", "SERIALIZABLE"]
-    """What shows one state of the database to a transaction that reads."""
-    snapshot_begin: str
-    """The statement by which a transaction takes its state at once, and not with its first look at a table."""
-    writers_unseen: bool
-    """Whether a serializable transaction does not see who writes beside it without being serializable."""
-    delete_triggers: str
-    """Selects table and name of every trigger that runs when rows are deleted."""
-    keys_off: tuple[str, str] | None
-    """Statements by which a transaction puts in rows that refer to none, and by which it ends that; None: it cannot."""
-    large_bytes: int
-    """A value of more than this is neither sent nor fetched in one piece."""
+    @property
+    def driver(self) -> str:
+        """What its URL names behind a plus sign."""
+
+    @property
+    def extra(self) -> str:
+        """The optional dependency that brings its driver: `pip install 'ocblob[extra]'`."""
+
+    @property
+    def snapshot_isolation(self) -> Literal["REPEATABLE READ", "SERIALIZABLE"]:
+        """What shows one state of the database to a transaction that reads."""
+
+    @property
+    def snapshot_begin(self) -> str:
+        """The statement by which a transaction takes its state at once, and not with its first look at a table."""
+
+    @property
+    def writers_unseen(self) -> bool:
+        """Whether a serializable transaction does not see who writes beside it without being serializable."""
+
+    @property
+    def delete_triggers(self) -> str:
+        """Selects table and name of every trigger that runs when rows are deleted."""
+
+    @property
+    def keys_off(self) -> tuple[str, str] | None:
+        """Statements by which a transaction puts in rows that refer to none, and ends that; None: it cannot."""
+
+    @property
+    def large_bytes(self) -> int:
+        """A value of more than this is neither sent nor fetched in one piece."""
 
     def engine_options(self) -> Mapping[str, Any]:
         """Keyword arguments of `create_engine`."""
@@ -117,7 +132,7 @@ class SqlDialect(Protocol):
     def stream(
         self,
         connection: sa.Connection,
-        column: sa.Column[Any],
+        column: sa.ColumnElement[Any],
         where: sa.ColumnElement[bool],
         *,
         text: bool,
@@ -127,6 +142,14 @@ class SqlDialect(Protocol):
 
         `seen` is fed with the bytes as the server has them.
         """
+
+    def changed(
+        self, connection: sa.Connection, statement: sa.Update, parameters: Sequence[Mapping[str, Any]]
+    ) -> list[int]:
+        """Run a statement for each of these; how many rows each has changed."""
+
+    def put_rows(self, connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert these, which all have the columns of the statement; an error leaves it open which of them are in."""
 
     def put_large(
         self,
@@ -154,8 +177,26 @@ class SqlDialect(Protocol):
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """Whether a row's key comes after these values."""
 
-    def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
-        """Whether one of these is in a cell of any type, as the server sees its bytes. May say yes too often."""
+    def written(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """A value of any type as a text or a blob: what is neither, as the server writes it out."""
+
+    def row_place(self, table: sa.Table) -> Sequence[sa.ColumnElement[Any]]:
+        """What finds a row again in one state of the database, whether it has a key or not; empty if nothing does."""
+
+    def row_at(self, table: sa.Table, place: Sequence[object]) -> sa.ColumnElement[bool]:
+        """Whether a row is at the place that `row_place` gave."""
+
+    def settle(self, connection: sa.Connection) -> None:
+        """What anybody could see by now survives a power cut when this returns.
+
+        Raises `DatabaseUnsupportedError` if that cannot be known, or if others may have seen more than this server.
+        """
+
+    def sees_all(self, connection: sa.Connection) -> str:
+        """Why this user may not see every row of every table without being told; empty if it does.
+
+        Inside of the transaction that reads them.
+        """
 
     def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """The type of a mirrored column; a key can be looked up by. Text is kept exactly, and compared by its bytes."""

@@ -162,7 +162,7 @@ class MsSqlDialect:
     def stream(
         self,
         connection: sa.Connection,
-        column: sa.Column[Any],
+        column: sa.ColumnElement[Any],
         where: sa.ColumnElement[bool],
         *,
         text: bool,
@@ -182,6 +182,16 @@ class MsSqlDialect:
             at += len(piece)
             if len(piece) < PIECE_BYTES:
                 return
+
+    def changed(
+        self, connection: sa.Connection, statement: sa.Update, parameters: Sequence[Mapping[str, Any]]
+    ) -> list[int]:
+        """See `SqlDialect`."""
+        return [connection.execute(statement, one).rowcount for one in parameters]
+
+    def put_rows(self, connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+        """See `SqlDialect`."""
+        connection.execute(statement, rows)
 
     def put_large(
         self,
@@ -213,12 +223,12 @@ class MsSqlDialect:
     def unchanged(self, column: sa.Column[Any], version: object, *, text: bool) -> sa.ColumnElement[bool]:
         """See `SqlDialect`."""
         del text
-        return sa.func.hashbytes("SHA2_256", self.content(column)) == sa.literal(bytes.fromhex(str(version)))
+        return sa.func.hashbytes("SHA2_256", self.content(column)) == version
 
     def content_version(self, data: ContentHash, *, text: bool) -> object:
         """See `SqlDialect`: of a SHA-256 of the server's own bytes."""
         del text
-        return data.hexdigest()
+        return bytes.fromhex(data.hexdigest())
 
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """T-SQL compares no tuples."""
@@ -229,13 +239,27 @@ class MsSqlDialect:
             )
         )
 
-    def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
-        """See `SqlDialect`: bytes are not searched on the server, each of them comes."""
-        if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - no public base
-            return column.is_not(None)
-        written = sa.cast(column, sa.NVARCHAR()).collate(_WIDE_COLLATION)
-        plain = (needle.decode("latin-1") for needle in needles if b"\0" not in needle)
-        return sa.or_(*(sa.func.charindex(sa.literal(needle, sa.Unicode()), written) > 0 for needle in plain))
+    def written(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """See `SqlDialect`."""
+        known = isinstance(column.type, sa.types.String | sa.types._Binary)  # noqa: SLF001 - VARBINARY has no public base
+        return column if known else sa.cast(column, mssql.NVARCHAR("max"))
+
+    def row_place(self, table: sa.Table) -> Sequence[sa.ColumnElement[Any]]:
+        """See `SqlDialect`."""
+        return tuple(table.primary_key.columns)
+
+    def row_at(self, table: sa.Table, place: Sequence[object]) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`."""
+        return sa.and_(*(column == value for column, value in zip(self.row_place(table), place, strict=True)))
+
+    def settle(self, connection: sa.Connection) -> None:
+        """See `SqlDialect`: commits of delayed durability too."""
+        connection.exec_driver_sql("EXEC sys.sp_flush_log")
+
+    def sees_all(self, connection: sa.Connection) -> str:
+        """See `SqlDialect`: what a user may not read is not listed for it."""
+        granted = connection.exec_driver_sql("SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'SELECT')").scalar()
+        return "" if granted == 1 else "this user was not given SELECT on all of the database: it may hide tables"
 
     def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """See `SqlDialect`."""

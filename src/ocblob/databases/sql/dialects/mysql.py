@@ -1,7 +1,9 @@
 """MySQL and MariaDB, through PyMySQL: no row has a version, so a row's content is compared by its hash."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -10,10 +12,14 @@ from sqlalchemy.dialects import mysql
 from ocblob.databases.session_rows import Affinity
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.databases.sql.dialects.keepalive import keep_alive
+from ocblob.errors import DatabaseUnsupportedError
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
 """The server reads a large value from its beginning for each piece."""
 CONNECT_TIMEOUT_S: Final = 10
+SETTLE_S: Final = 10.0
+"""The log is written every second, whatever else is set."""
+SETTLE_PAUSE_S: Final = 0.02
 KEY_CHARS: Final = 255
 KEY_BYTES: Final = 767
 """An index takes 3,072 bytes in all."""
@@ -184,6 +190,7 @@ class MySqlDialect:
         driver = connection.connection.dbapi_connection
         assert isinstance(driver, pymysql.Connection)  # noqa: S101 - `Server` lets in no other driver
         driver.use_unicode = False
+        connection.dialect._sscursor = _streaming_cursor()  # type: ignore[attr-defined]  # noqa: SLF001
         try:
             with connection.execution_options(stream_results=True, max_row_buffer=1).execute(statement) as found:
                 yield from found
@@ -193,7 +200,7 @@ class MySqlDialect:
     def stream(
         self,
         connection: sa.Connection,
-        column: sa.Column[Any],
+        column: sa.ColumnElement[Any],
         where: sa.ColumnElement[bool],
         *,
         text: bool,
@@ -215,6 +222,16 @@ class MySqlDialect:
             if len(piece) < PIECE_BYTES:
                 return
 
+    def changed(
+        self, connection: sa.Connection, statement: sa.Update, parameters: Sequence[Mapping[str, Any]]
+    ) -> list[int]:
+        """See `SqlDialect`."""
+        return [connection.execute(statement, one).rowcount for one in parameters]
+
+    def put_rows(self, connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+        """See `SqlDialect`."""
+        connection.execute(statement, rows)
+
     def put_large(
         self,
         connection: sa.Connection,
@@ -234,20 +251,21 @@ class MySqlDialect:
             for chunk in chunks:
                 names.append(f"@ocblob_{len(names)}")
                 connection.exec_driver_sql(f"SET {names[-1]} = %s", (chunk,))
-            value = sa.literal_column(f"CONCAT({', '.join(names)})" if names else "''")
+            value: sa.ColumnElement[Any] = sa.literal_column(f"CONCAT({', '.join(names)})" if names else "''")
             return connection.execute(sa.update(column.table).where(where).values({column: value})).rowcount
         finally:
             if names and not connection.invalidated:
                 connection.exec_driver_sql(f"SET {', '.join(f'{name} = NULL' for name in names)}")
 
-    def version(self, table: sa.Table) -> sa.ColumnElement[Any] | None:
+    def version(self, table: sa.Table) -> None:
         """See `SqlDialect`."""
         del table
 
     def unchanged(self, column: sa.Column[Any], version: object, *, text: bool) -> sa.ColumnElement[bool]:
         """See `SqlDialect`."""
         del text
-        return sa.func.sha2(column, 256) == version
+        found: sa.ColumnElement[bool] = sa.func.sha2(column, 256) == version
+        return found
 
     def content_version(self, data: ContentHash, *, text: bool) -> object:
         """See `SqlDialect`: of a SHA-256."""
@@ -255,14 +273,58 @@ class MySqlDialect:
         return data.hexdigest()
 
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
-        """See `SqlDialect`."""
-        if len(key) == 1:
-            return key[0] > values[0]
-        return sa.tuple_(*key) > sa.tuple_(*values, types=[column.type for column in key])
+        """See `SqlDialect`. No index is used for tuples; the first column alone bounds where one is read."""
+        found: sa.ColumnElement[bool] = key[-1] > values[-1]
+        for column, value in reversed(list(zip(key[:-1], values[:-1], strict=True))):
+            found = sa.or_(column > value, sa.and_(column == value, found))
+        return found if len(key) == 1 else sa.and_(key[0] >= values[0], found)
 
-    def containing(self, column: sa.ColumnElement[Any], needles: Sequence[bytes]) -> sa.ColumnElement[bool]:
+    def written(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """See `SqlDialect`. Text in UTF-32 is found by none of its bytes."""
+        if _charset(column) == "utf32" and isinstance(column.type, sa.types.String):
+            return sa.cast(sa.func.convert(column.op("USING")(sa.literal_column("utf8mb4"))), sa.BINARY)
+        known = isinstance(column.type, sa.types.String | sa.types._Binary)  # noqa: SLF001 - VARBINARY has no public base
+        return (
+            column if known and not isinstance(column.type, sa.types.Enum | mysql.SET) else sa.cast(column, sa.BINARY)
+        )
+
+    def row_place(self, table: sa.Table) -> Sequence[sa.ColumnElement[Any]]:
         """See `SqlDialect`."""
-        return sa.or_(*(sa.func.locate(needle, self.content(column)) > 0 for needle in needles))
+        return tuple(table.primary_key.columns)
+
+    def row_at(self, table: sa.Table, place: Sequence[object]) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`."""
+        return sa.and_(*(column == value for column, value in zip(self.row_place(table), place, strict=True)))
+
+    def settle(self, connection: sa.Connection) -> None:
+        """See `SqlDialect`: a commit is seen a moment before its log is on disk, and the server says how far."""
+        written: int | None = None
+        deadline = time.monotonic() + SETTLE_S
+        while time.monotonic() < deadline:
+            status = dict(_pair(row) for row in connection.exec_driver_sql("SHOW GLOBAL STATUS LIKE 'Innodb%%lsn%%'"))
+            now = status.get("innodb_lsn_current", status.get("innodb_redo_log_current_lsn"))
+            flushed = status.get("innodb_lsn_flushed", status.get("innodb_redo_log_flushed_to_disk_lsn"))
+            if now is None or flushed is None:
+                break
+            written = now if written is None else written
+            if flushed >= written:
+                return
+            time.sleep(SETTLE_PAUSE_S)
+        raise DatabaseUnsupportedError("the server does not say that what it shows is on disk")
+
+    def sees_all(self, connection: sa.Connection) -> str:
+        """See `SqlDialect`: a table that a user may do nothing with is not there for it."""
+        engines = connection.exec_driver_sql(
+            "SELECT table_name, engine FROM information_schema.tables"
+            " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND engine <> 'InnoDB'"
+        ).all()
+        if engines:
+            return f"the engine of table {engines[0][0]} is {engines[0][1]}: it has no one state to read"
+        granted = connection.exec_driver_sql(
+            "SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'SELECT' UNION ALL SELECT 1 FROM"
+            " information_schema.schema_privileges WHERE privilege_type = 'SELECT' AND DATABASE() LIKE table_schema"
+        ).first()
+        return "" if granted else "this user was not given SELECT on all of the database: it may hide tables"
 
     def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """See `SqlDialect`."""
@@ -270,12 +332,13 @@ class MySqlDialect:
             return _text(connection, key=key)
         if affinity == "blob" and key:
             return mysql.VARBINARY(KEY_BYTES)
-        return {
+        types: dict[Affinity, sa.types.TypeEngine[Any]] = {
             "integer": sa.BigInteger(),
             "numeric": sa.BigInteger(),
             "real": mysql.DOUBLE(asdecimal=False),
             "blob": mysql.LONGBLOB(),
-        }[affinity]
+        }
+        return types[affinity]
 
     def made(self, connection: sa.Connection, table: sa.Table) -> Sequence[str]:
         """See `SqlDialect`."""
@@ -307,12 +370,36 @@ class MySqlDialect:
         return [f"OPTIMIZE TABLE {mysql.dialect().identifier_preparer.format_table(table)}"]
 
 
+@cache
+def _streaming_cursor() -> type[Any]:
+    """The driver's own reads on when it is closed, and fails where the connection is gone."""
+    import pymysql  # noqa: PLC0415 - loaded when it is used
+    from pymysql.cursors import SSCursor  # noqa: PLC0415
+
+    class Streaming(SSCursor):  # type: ignore[misc]  # the driver has no types
+        def close(self) -> None:
+            try:
+                super().close()
+            except (pymysql.Error, AttributeError, OSError):
+                self._result.unbuffered_active = False
+                self.connection = None
+
+        __del__ = close
+
+    return Streaming
+
+
 def _text(connection: sa.Connection, *, key: bool) -> sa.types.TypeEngine[Any]:
     """Compared by its bytes: two texts that differ in a blank at the end, too, are two."""
     collation = "utf8mb4_nopad_bin" if getattr(connection.dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
     if key:
         return mysql.VARCHAR(KEY_CHARS, charset="utf8mb4", collation=collation)
     return mysql.LONGTEXT(charset="utf8mb4", collation=collation)
+
+
+def _pair(row: Sequence[Any]) -> tuple[str, int]:
+    """A status variable; what is no number is none that is asked for."""
+    return str(row[0]).lower(), int(row[1]) if str(row[1]).isdigit() else 0
 
 
 def _charset(column: sa.ColumnElement[Any]) -> str:
