@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 from ocblob.cells import Column
 from ocblob.databases.base import READ_BYTES, Cell
@@ -152,6 +152,7 @@ class _File:
         with _told():
             # A process that is killed leaves nothing, nor does one that forgets to close.
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it lives as long as its contents
+        finalize(self, self._file.close)
 
     def write(self, data: bytes) -> None:
         left = memoryview(data)
