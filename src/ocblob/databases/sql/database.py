@@ -147,7 +147,7 @@ class SqlDatabase:
         """See `Database`."""
         from ocblob.databases.sql.sweep import sweep  # noqa: PLC0415
 
-        return sweep(self.server, self.known, needles, larger_than=larger_than)
+        return sweep(self.server, needles, larger_than=larger_than)
 
     # Sessions
 

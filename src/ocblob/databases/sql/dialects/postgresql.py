@@ -58,6 +58,10 @@ _SIZES: Final = """
 """Counts of rows that were lost, by a server that was killed, are told by the last vacuum's, or free nothing."""
 
 
+_REFUSALS: Final = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
+"""Where no connection was made, nobody gives an SQLSTATE; these will be no different in a moment."""
+
+
 class PostgreSqlDialect:
     """See `SqlDialect`."""
 
@@ -146,7 +150,10 @@ class PostgreSqlDialect:
         """See `SqlDialect`."""
         state = getattr(error.orig, "sqlstate", None)
         if state is None:
-            return Trouble.LOST if isinstance(error, sa.exc.OperationalError) else Trouble.OTHER
+            if not isinstance(error, sa.exc.OperationalError):
+                return Trouble.OTHER
+            refused = any(words in str(error.orig) for words in _REFUSALS)
+            return Trouble.DENIED if refused else Trouble.LOST
         if state == "57014":  # a statement was cancelled, by hand
             return Trouble.OTHER
         return _TROUBLES.get(state) or _CLASSES.get(state[:2], Trouble.OTHER)
