@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pymysql
-from server_process import OWNER, PASSWORD, READER, ServerProcess, find_binary, run_unprivileged
+from server_process import ADMINISTRATOR, OWNER, PASSWORD, READER, ServerProcess, find_binary, run_unprivileged
 
-ADMINISTRATOR = "administrator"
 QUICK = {"innodb-flush-log-at-trx-commit": "0", "innodb-doublewrite": "0", "innodb-flush-method": "nosync"}
 SETTINGS = {
     "bind-address": "127.0.0.1",

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
-from server_process import OWNER, PASSWORD, READER, STOP_SECONDS, ServerProcess, find_binary, run_unprivileged
+from server_process import (
+    ADMINISTRATOR,
+    OWNER,
+    PASSWORD,
+    READER,
+    STOP_SECONDS,
+    ServerProcess,
+    find_binary,
+    run_unprivileged,
+)
 
-ADMINISTRATOR = "administrator"
 QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 SETTINGS = {
     "listen_addresses": "127.0.0.1",

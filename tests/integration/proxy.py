@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server on loopback, which cuts or stalls connections where a test says so.
+"""A TCP proxy in front of a server on loopback, which cuts, stalls or delays connections where a test says so.
 
 What it was not told to break goes through as it came.
 """
@@ -21,12 +21,12 @@ _Result = TypeVar("_Result")
 class Fault:
     """What befalls the connections on which so many bytes, or a word, come through in one direction."""
 
-    do: Literal["cut", "stall"]
+    do: Literal["cut", "stall", "hold"]
     way: Way = "down"
     after: int = 0
     """Bytes of one connection that still come through, counted from when the fault was set."""
     word: bytes = b""
-    """If there is one, bytes are not counted: it happens instead of passing on the piece with this word."""
+    """If there is one, bytes are not counted: it happens before the piece with this word is passed on, if it is."""
     answered: bool = False
     """With a word on the way up: the server still gets it; it happens instead of passing on its answer."""
     following: bytes = b""
@@ -76,8 +76,12 @@ class Proxy:
         """Pass nothing on any more, in both directions, from some point on; the connection stays open."""
         return self._set(Fault("stall", **when))
 
+    def hold(self, **when: Any) -> Fault:
+        """Keep back what goes one way, from some point on, until `heal`; then it arrives as if nothing had been."""
+        return self._set(Fault("hold", **when))
+
     def heal(self) -> None:
-        """No further faults; connections that stall are reset."""
+        """No further faults; connections that stall are reset, and those that were held go on."""
         self._faults.clear()
         self._run(self._heal())
 
@@ -138,6 +142,7 @@ class Proxy:
                 await writer.drain()
                 if fault is not None:
                     await self._happens(fault, link)
+                    writer.write(piece[passed:])  # to nobody, if it was not held
         except OSError:
             pass
         finally:
@@ -169,6 +174,7 @@ class Proxy:
 
     async def _happens(self, fault: Fault, link: _Link) -> None:
         fault.happened.set()
-        if fault.do == "stall":
+        if fault.do != "cut":
             await link.healed.wait()
-        link.reset()
+        if fault.do != "hold":
+            link.reset()

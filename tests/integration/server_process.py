@@ -21,6 +21,8 @@ from ports import free_ports
 
 UNPRIVILEGED = "nobody"
 """Who runs them where the tests are run by root, whom no database server obeys."""
+ADMINISTRATOR = "administrator"
+"""May do anything."""
 OWNER = "ocblob"
 """Owns the databases that tests get: a plain user, who may do anything there and nothing elsewhere."""
 READER = "reader"
