@@ -26,7 +26,7 @@ from samples import cell, object_path, opened, payload, query, refs
 from talks import Talk, make_talks, sessions
 from test_traps import archived, archives
 
-COMMANDS = ("retain", "archive", "unarchive", "maintain")
+COMMANDS = ("retain", "archive", "unarchive", "pull", "maintain")
 SIZE = 300_000
 TALKS = (
     Talk("ses_a", 100),
@@ -97,6 +97,13 @@ def sealed(scene: Scene) -> str:
     return "/".join("".join(session[-1] for session in found) for found in places)
 
 
+def kept(scene: Scene) -> str:
+    """The sessions in archives in the default place, and those in a mirror elsewhere."""
+    mirror = scene.elsewhere / "mirror.db"
+    there = "".join(session[-1] for session in sessions(mirror)) if mirror.exists() else ""
+    return f"{sealed(scene).partition('/')[0]}/{there}"
+
+
 def offloaded(scene: Scene) -> None:
     """All attachments are in the store."""
     scene.must("offload", "--no-plugin")
@@ -141,6 +148,7 @@ RETAIN = (
     Effect("--keep", TWO, ("--keep", "ses_a"), left, "cd", "ad"),
     Effect("--archive", TWO, ("--archive", "ELSEWHERE/one.json"), sealed, "ab/", "/ab"),
     Effect("--no-archive", TWO, ("--no-archive",), sealed, "ab/", "/"),
+    Effect("--mirror", TWO, ("--mirror", "ELSEWHERE/mirror.db"), kept, "ab/", "/ab"),
     Effect("--refs", TWO, ("--refs",), inline, 2, 0, offloaded),
     Effect("--allow-unresolved", TWO, ("--allow-unresolved",), lambda at: (left(at), at.done.code), ("acd", 3),
            ("cd", 0), one_blob_gone),
@@ -196,6 +204,36 @@ UNARCHIVE = (
     Effect("--salvage", BACK, ("--salvage",), left, "cd", "bcd", damaged),
     Effect("--dry-run", BACK, ("--dry-run",), left, "abcd", "cd", evicted),
 )  # fmt: skip
+
+
+def mirrored(scene: Scene) -> None:
+    """The two oldest are in a mirror, and only there."""
+    scene.must("retain", "--max-sessions", "2", "--mirror", "ELSEWHERE/mirror.db")
+
+
+def gone_on(scene: Scene) -> None:
+    """All are in a mirror, and have gone on since."""
+    scene.must("mirror", "--to", "ELSEWHERE/mirror.db")
+    with opened(scene.path) as db:
+        db.execute("UPDATE session SET title='went on'").fetchall()
+
+
+def mirrored_beside_a_host(scene: Scene) -> None:
+    """Another process has the database open, and what counts as a large cell is small."""
+    mirrored(scene)
+    scene.beside.enter_context(Neighbour(scene.path)).execute("SELECT count(*) FROM part")
+    scene.cli.monkeypatch.setattr(unarchive_plan, "LARGE_CELL_BYTES", SIZE)
+
+
+THERE = ("--from", "ELSEWHERE/mirror.db")
+PULL = (
+    Effect("--session", ("pull", *THERE), ("--session", "ses_b"), left, "cd", "bcd", mirrored),
+    Effect("--query", ("pull", *THERE), ("--query", "talk ses_b"), left, "cd", "bcd", mirrored),
+    Effect("--from", ("pull", "--session", "ses_b"), THERE, left, "cd", "bcd", mirrored),
+    Effect("--replace", ("pull", *THERE, "--session", "ses_a"), ("--replace",), titles, 4, 3, gone_on),
+    Effect("--force", ("pull", *THERE, "--session", "ses_a"), ("--force",), left, "cd", "acd", mirrored_beside_a_host),
+    Effect("--dry-run", ("pull", *THERE, "--session", "ses_a"), ("--dry-run",), left, "acd", "cd", mirrored),
+)
 
 
 def maintained(effect: Effect) -> Effect:
@@ -254,7 +292,8 @@ PASS = ("maintain", "--no-plugin")
 MAINTAIN = (
     # What moved out is no size of a session's any more.
     replace(maintained(RETAIN[0]), prepare=configured("offload = false")),
-    *map(maintained, RETAIN[1:]),
+    *(maintained(effect) for effect in RETAIN[1:] if effect.option != "--mirror"),
+    Effect("--mirror", (*PASS, *TWO[1:]), ("--mirror", "ELSEWHERE/mirror.db"), kept, "ab/", "/abcd"),
     Effect("--no-plugin", ("maintain",), ("--no-plugin",), refs_there, False, True),
     Effect("--no-create", PASS, ("--no-create",), refs_there, True, False),
     Effect("--create", (*PASS, "--no-create"), ("--create",), refs_there, False, True),
@@ -266,7 +305,7 @@ MAINTAIN = (
     Effect("--check", ("maintain",), ("--check",), lambda at: at.done.code, 0, 4,
            configured("warnMB = [1]", "offload = false")),
 )  # fmt: skip
-EFFECTS = (*RETAIN, *ARCHIVE, *UNARCHIVE, *MAINTAIN)
+EFFECTS = (*RETAIN, *ARCHIVE, *UNARCHIVE, *PULL, *MAINTAIN)
 
 
 @pytest.fixture

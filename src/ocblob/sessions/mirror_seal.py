@@ -49,6 +49,7 @@ class MirrorSeal:
     """What is too large for memory waits there."""
     _troubles: dict[str, str] = field(default_factory=dict)
     """Of each blob that was read, why it cannot be had; empty if it can."""
+    _corrupt: set[str] = field(default_factory=set)
 
     def look(self, sessions: Sequence[str]) -> dict[str, str]:
         """See `Look`."""
@@ -124,7 +125,12 @@ class MirrorSeal:
         """Why a blob cannot be had, asked by reading it, once; empty if it can."""
         if ref.digest not in self._troubles:
             trouble = NO_STORE if self.lacking.store is None else Unresolved(self.lacking.store).why(ref)
-            self._troubles[ref.digest] = "" if trouble is None else trouble[0]
+            reason = "" if trouble is None else trouble[0]
+            if reason == "corrupt":
+                self._corrupt.add(ref.digest)
+            elif reason == "missing" and ref.digest in self._corrupt:
+                reason = "corrupt"  # it is in quarantine since it was read
+            self._troubles[ref.digest] = reason
         return self._troubles[ref.digest]
 
 
