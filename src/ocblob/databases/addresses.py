@@ -18,6 +18,8 @@ _DRIVERS: Final = {
     "mssql": "mssql+pyodbc",
 }
 """What a URL without a driver means."""
+_EXTRAS: Final = {"postgresql": "postgres", "mysql": "mysql", "mssql": "mssql"}
+"""The optional dependency that brings a driver."""
 _SQLITE: Final = "sqlite:///"
 
 
@@ -36,6 +38,11 @@ class Address:
     def has_password(self) -> bool:
         """Whether the URL has a secret in it."""
         return shown_url(self.url) != self.url
+
+    @property
+    def extra(self) -> str:
+        """What has to be installed for it: `pip install 'ocblob[extra]'`."""
+        return _EXTRAS.get(self.url.partition("+")[0], "all")
 
     @property
     def stem(self) -> str:
