@@ -1,14 +1,23 @@
 """Mirrors made in tests: databases with odd rows, the verb as the command line calls it, a comparison of every byte."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ocblob import config
+from ocblob.cells import SessionTree
+from ocblob.databases.mirror_rows import MirroredSession, RowMark
+from ocblob.databases.session_rows import Row, Value
+from ocblob.databases.sqlite import SQLiteDatabase, create_file
+from ocblob.databases.sqlite.mirror_writing import SQLiteMirrorWriter
 from ocblob.mirroring import MirrorPass, mirror_pass
-from ocblob.sessions.mirroring import MirrorReport
+from ocblob.rows import row_digest
+from ocblob.sessions.mirroring import Direction, Manner, MirrorReport, apply_mirror, definitions, plan_mirror
+from ocblob.store import BlobStore
 from ocblob.store.places import LocalTier
 from odd_cells import CELLS
-from samples import cell, opened, payload
+from samples import cell, opencode_profile, opened, payload
 from talks import Dump, Talk, insert, make_talks, rows
 
 FAMILY = (
@@ -89,3 +98,99 @@ def _is_owned(table: str) -> bool:
         "event_sequence",
         "event",
     }
+
+
+class Keeping(SQLiteDatabase):
+    """A file that keeps records, as a server does: by the digests of its rows as they are. Nothing outlives it."""
+
+    def __init__(self, path: Path, *, breaks: int = 0) -> None:
+        """`breaks`: the call of a writer's that raises `Broken` instead of doing anything."""
+        create_file(path)
+        super().__init__(path)
+        self.kept: dict[str, MirroredSession] = {}
+        self.calls = 0
+        self.breaks = breaks
+
+    @property
+    def keeps_records(self) -> bool:
+        """It does."""
+        return True
+
+    def records(self) -> Iterator[MirroredSession]:
+        """See `MirrorDatabase`."""
+        return iter(tuple(self.kept.values()))
+
+    def marks(self, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:
+        """See `MirrorDatabase`."""
+        owned = next(owned for owned in tree.owned if owned.table == table)
+        with self.snapshot() as state:
+            shape = state.shape(table)
+            for row in state.rows(owned, session):
+                key = tuple(row.values[shape.columns.index(name)] for name in shape.key)
+                yield RowMark(key, row.rowid, row_digest(table, shape.columns, row))
+
+    @contextlib.contextmanager
+    def mirror_writer(self) -> Iterator[SQLiteMirrorWriter]:
+        """See `MirrorDatabase`."""
+        with super().mirror_writer() as writer:
+            yield _KeepingWriter(self, writer)
+
+    def step(self) -> None:
+        """A call of a writer's."""
+        self.calls += 1
+        if self.calls == self.breaks:
+            raise Broken
+
+
+class Broken(BaseException):
+    """The process ends here."""
+
+
+class _KeepingWriter(SQLiteMirrorWriter):
+    def __init__(self, database: Keeping, writer: SQLiteMirrorWriter) -> None:
+        self._database = database
+        self._inner = writer
+
+    def put(self, table: str, columns: Sequence[str], row: Row, digest: str) -> None:
+        """See `MirrorWriter`."""
+        self._database.step()
+        self._inner.put(table, columns, row, digest)
+
+    def remove(self, table: str, key: Sequence[Value]) -> None:
+        """See `MirrorWriter`."""
+        self._database.step()
+        self._inner.remove(table, key)
+
+    def record(self, session: MirroredSession) -> None:
+        """See `MirrorWriter`."""
+        self._inner.record(session)
+        self._database.step()
+        self._database.kept[session.session] = session
+
+
+class Mirroring:
+    """A mirror to a `Keeping`, as `mirror_pass` does it."""
+
+    def __init__(self, source: Path, target: Keeping, store: BlobStore, *, origin: str = "here") -> None:
+        self.source = source
+        self.target = target
+        self.store = store
+        self.origin = origin
+
+    def run(self, *, verify: bool = False, force: bool = False) -> MirrorReport:
+        """Plan and apply."""
+        profile = opencode_profile(self.source)
+        assert profile.tree is not None
+        with SQLiteDatabase(self.source, read_only=True) as source:
+            self.target.prepare(definitions(source, profile.tree))
+            plan = plan_mirror(source, self.target, profile.tree, origin=self.origin, verify=verify)
+            return apply_mirror(
+                source,
+                self.target,
+                profile.tree,
+                plan,
+                self.store,
+                origin=self.origin,
+                direction=Direction((*profile.columns, *profile.counted), offload=True),
+                manner=Manner(verify=verify, force=force),
+            )
