@@ -56,7 +56,7 @@ class MirrorWriter(Protocol):
         """The row with this key goes, if it is there."""
 
     def record(self, session: MirroredSession) -> None:
-        """Everything up to here is committed, and durable when this returns, and so is the record."""
+        """Committed with the rows that came before it, or after them; and durable at the end of the block."""
 
 
 class MirrorDatabase(Protocol):

@@ -12,7 +12,7 @@ from ocblob.databases.session_rows import Content, Value
 from ocblob.databases.sql.odd_cells import odd_values, row_name
 from ocblob.databases.sql.server import Server
 from ocblob.databases.sql.session_keys import stands_in
-from ocblob.databases.sql.session_pages import Pages
+from ocblob.databases.sql.session_pages import mark_pages
 from ocblob.databases.sql.session_values import held, nature, small
 from ocblob.databases.sql.tables import SqlTable, Tables
 from ocblob.errors import DatabaseUnsupportedError
@@ -49,23 +49,25 @@ def records(server: Server, tables: Tables) -> Iterator[MirroredSession]:
                 )
 
 
-def put_record(connection: sa.Connection, record: MirroredSession) -> None:
-    """In the place of the one that is there."""
-    forget_sessions(connection, [record.session])
-    columns = {table: list(names) for table, names in record.columns.items()}
+def put_records(connection: sa.Connection, records: Sequence[MirroredSession]) -> None:
+    """Each in the place of the one that is there; no session twice."""
+    forget_sessions(connection, [record.session for record in records])
     connection.execute(
         sa.insert(TABLE),
-        {
-            "session": record.session,
-            "digest": record.digest,
-            "row_count": record.rows,
-            "source_row_count": record.source_rows,
-            "source_size": record.source_size,
-            "source_used_ms": record.source_used_ms,
-            "origin": record.origin,
-            "mirrored_at_ms": record.mirrored_at_ms,
-            "table_columns": json.dumps(columns),
-        },
+        [
+            {
+                "session": record.session,
+                "digest": record.digest,
+                "row_count": record.rows,
+                "source_row_count": record.source_rows,
+                "source_size": record.source_size,
+                "source_used_ms": record.source_used_ms,
+                "origin": record.origin,
+                "mirrored_at_ms": record.mirrored_at_ms,
+                "table_columns": json.dumps({table: list(names) for table, names in record.columns.items()}),
+            }
+            for record in records
+        ],
     )
 
 
@@ -80,8 +82,8 @@ def marks(server: Server, tables: Tables, tree: SessionTree, table: str, session
     found = tables[table]
     if found.digest is None or found.rowid is None:
         raise DatabaseUnsupportedError(f"table {table} in {server.address} is no mirror's")
-    pages = Pages(server.dialect, found, [found.digest])
-    with server.snapshot() as connection:
+    pages = mark_pages(server.dialect, found, found.digest)
+    with server.reading() as connection:
         for page in pages.all(connection, owned.session, session):
             for rowid, *key, digest, _ in page:
                 yield RowMark(_key(server, connection, found, key), rowid, digest or "")

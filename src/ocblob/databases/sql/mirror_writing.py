@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ocblob.databases.mirror_rows import MirroredSession
 from ocblob.databases.session_rows import Row, Value
-from ocblob.databases.sql.mirror_records import put_record
+from ocblob.databases.sql.mirror_records import put_records
 from ocblob.databases.sql.server import Server
 from ocblob.databases.sql.session_insert import ROWS_OWN_TROUBLE, named
 from ocblob.databases.sql.session_row_binder import BoundRow, RowBinder
@@ -26,6 +26,7 @@ from ocblob.errors import DatabaseError, DatabaseUnsupportedError
 BATCH_ROWS: Final = 1000
 BATCH_BYTES: Final = 4 * 1024 * 1024
 """Rows, and bytes of their content, that are held before they are put in."""
+BATCH_RECORDS: Final = 200
 TRIES: Final = 4
 """A row that somebody else puts in between is refused once; then it is there, and goes first."""
 _PAUSE_S: Final = 0.05
@@ -52,6 +53,7 @@ class SqlMirrorWriter:
         self._waiting = dict[_Key, BoundRow]()
         self._going = dict[_Key, None]()
         """Rows that are to go, before those that wait are put in."""
+        self._records = dict[str, MirroredSession]()
         self._size = 0
 
     def put(self, table: str, columns: Sequence[str], row: Row, digest: str) -> None:
@@ -78,33 +80,32 @@ class SqlMirrorWriter:
 
     def record(self, session: MirroredSession) -> None:
         """See `MirrorWriter`."""
-        self._write(session)
+        self._records[session.session] = session
+        if len(self._records) >= BATCH_RECORDS:
+            self.finish()
 
     def finish(self) -> None:
         """Put in what waits."""
-        if self._waiting or self._going:
-            self._write(None)
-
-    def _write(self, record: MirroredSession | None) -> None:
-        rows, going, self._waiting, self._going = list(self._waiting.values()), list(self._going), {}, {}
-        self._size = 0
+        rows, going, records = list(self._waiting.values()), list(self._going), list(self._records.values())
+        self._waiting, self._going, self._records, self._size = {}, {}, {}, 0
+        if not (rows or going or records):
+            return
         try:
-            self._server.retried(partial(self._transaction, rows, going, record))
+            self._server.retried(partial(self._transaction, rows, going, records))
         except ROWS_OWN_TROUBLE:
-            self._server.retried(partial(self._transaction, [], going, None))
+            self._server.retried(partial(self._transaction, [], going, []))
             if refused := [error for row in rows if (error := self._alone(row)) is not None]:
                 raise refused[0] from None
-            if record is not None:
-                self._server.retried(partial(self._transaction, [], [], record))
+            self._server.retried(partial(self._transaction, [], [], records))
 
-    def _transaction(self, rows: Sequence[BoundRow], going: Sequence[_Key], record: MirroredSession | None) -> None:
+    def _transaction(self, rows: Sequence[BoundRow], going: Sequence[_Key], records: Sequence[MirroredSession]) -> None:
         """May be repeated: what it puts in takes the place of what it put in before."""
         with self._server.transaction() as connection:
             self._remove(connection, going)
             self._remove(connection, [(row.table.table.name, row.key) for row in rows])
             self._writer.insert(connection, rows)
-            if record is not None:
-                put_record(connection, record)
+            if records:
+                put_records(connection, records)
 
     def _remove(self, connection: sa.Connection, keys: Sequence[_Key]) -> None:
         for table, group in groupby(keys, lambda key: key[0]):
@@ -115,7 +116,7 @@ class SqlMirrorWriter:
         refused: DatabaseError | None = None
         for number in range(TRIES):
             try:
-                self._server.retried(partial(self._transaction, [row], [], None))
+                self._server.retried(partial(self._transaction, [row], [], []))
             except ROWS_OWN_TROUBLE as error:
                 refused = named(self._server, self._tables, row, error)
                 time.sleep(_PAUSE_S * number * random.random())  # noqa: S311 - a pause is no secret

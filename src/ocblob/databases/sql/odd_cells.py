@@ -74,10 +74,10 @@ def odd_values(
     return found
 
 
-def has_any(connection: sa.Connection, table: str) -> bool:
-    """Whether a table has odd cells at all: most have none."""
-    found = connection.execute(sa.select(sa.literal(1)).where(TABLE.c.table_name == table).limit(1))
-    return found.first() is not None
+def has_any(connection: sa.Connection, table: str = "") -> bool:
+    """Whether a table has odd cells at all, or any: most have none."""
+    found = sa.select(sa.literal(1)).select_from(TABLE).limit(1)
+    return connection.execute(found.where(TABLE.c.table_name == table) if table else found).first() is not None
 
 
 def put(  # noqa: PLR0913, PLR0917

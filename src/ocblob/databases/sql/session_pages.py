@@ -147,6 +147,18 @@ def _exact(page: Sequence[Any], value: object) -> Sequence[Any]:
     return [row for row in page if row[-1] == value]
 
 
-def row_columns(dialect: SqlDialect, table: SqlTable) -> list[sa.ColumnElement[Any]]:
-    """What is selected of every column of the host's."""
-    return [cell.label(None) for column in table.columns for cell in selected(dialect, column)]
+def row_pages(dialect: SqlDialect, table: SqlTable) -> Pages:
+    """Of whole rows: what is selected of every column of the host's."""
+    made: Pages | None = table.statements.get("rows")
+    if made is None:
+        columns = [cell.label(None) for column in table.columns for cell in selected(dialect, column)]
+        made = table.statements["rows"] = Pages(dialect, table, columns)
+    return made
+
+
+def mark_pages(dialect: SqlDialect, table: SqlTable, digest: sa.Column[Any]) -> Pages:
+    """Of what a mirror's rows were when they were put."""
+    made: Pages | None = table.statements.get("marks")
+    if made is None:
+        made = table.statements["marks"] = Pages(dialect, table, [digest])
+    return made

@@ -40,8 +40,13 @@ class BoundRow:
     large: tuple[tuple[str, Content], ...]
     """What is sent in pieces afterwards."""
     odd: tuple[OddCell, ...]
-    label: str
-    """Its name in messages."""
+    where: str
+    """The database, for messages."""
+
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return label_of(self.table, self.columns, self.row, self.where)
 
     @property
     def name(self) -> str:
@@ -65,7 +70,7 @@ class RowBinder:
     def bound(self, table: str, columns: Sequence[str], row: Row, *, digest: str = "") -> BoundRow:
         """Reads contents, but for large ones. Raises `DatabaseError` for what does not go in."""
         known = self._columns(table, tuple(columns))
-        label = f"{label_of(known.table, columns, row)} in {self._server.address}"
+        where = str(self._server.address)
         values, large, odd = dict[str, object](), list[tuple[str, Content]](), list[OddCell]()
         for column, kind, value in zip(known.columns, known.natures, row.values, strict=True):
             try:
@@ -81,17 +86,19 @@ class RowBinder:
                     values[column.name] = fitted(self._server.dialect, kind, value)
             except UnfitError as error:
                 if not known.is_mirror or column.name in known.key:
+                    label = label_of(known.table, columns, row, where)
                     raise RowRefusedError(f"{label}: column {column.name} {error}") from error
                 values[column.name] = None
                 odd.append(OddCell(column.name, value))
             except ValueError as error:
+                label = label_of(known.table, columns, row, where)
                 raise RowRefusedError(f"{label}: column {column.name}: {error}") from error
         key = tuple(values.get(name) for name in known.key)
         if known.is_mirror:
             values |= {ROWID: row.rowid, DIGEST: digest or None}
             if None in key:
-                raise RowRefusedError(f"{label}: it has not all of its key")
-        return BoundRow(known.table, columns, row, key, values, tuple(large), tuple(odd), label)
+                raise RowRefusedError(f"{label_of(known.table, columns, row, where)}: it has not all of its key")
+        return BoundRow(known.table, columns, row, key, values, tuple(large), tuple(odd), where)
 
     def key(self, table: str, key: Sequence[Value]) -> tuple[Any, ...] | None:
         """A key as it is bound; None if no row can have it."""
@@ -139,11 +146,11 @@ class _Columns:
 _EMPTY: Final = {"text": "", "blob": b""}
 
 
-def label_of(table: SqlTable, columns: Sequence[str], row: Row) -> str:
+def label_of(table: SqlTable, columns: Sequence[str], row: Row, where: str) -> str:
     """A row for messages: by its key, or where it lay."""
     given = dict(zip(columns, row.values, strict=True))
     key = [shown(given.get(column.name)) for column in table.key]
-    return f"{table.table.name} {' '.join(key) or row.rowid}"
+    return f"{table.table.name} {' '.join(key) or row.rowid} in {where}"
 
 
 def shown(value: Value) -> str:

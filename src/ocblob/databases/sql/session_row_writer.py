@@ -33,18 +33,19 @@ class RowWriter:
             for _, group in groupby(rows, _kind):
                 alike = list(group)
                 statement = sa.insert(alike[0].table.table).values(_placeholders(alike[0]))
-                connection.execute(statement, [dict(row.values) for row in alike])
+                self._server.dialect.put_rows(connection, statement, [row.values for row in alike])
                 for row in alike:
                     self._finish(connection, row)
 
     def remove(self, connection: sa.Connection, table: SqlTable, keys: Iterable[tuple[Any, ...]]) -> None:
         """The rows with these keys go, with their odd cells."""
-        rest = iter(keys)
+        rest, name = iter(keys), table.table.name
         with self._server.translated():
+            odd = ODD_CELL in self._tables.all_names() and odd_cells.has_any(connection, name)
             while group := list(islice(rest, KEYS_GROUP)):
                 connection.execute(sa.delete(table.table).where(_one_of(table, group)))
-                if ODD_CELL in self._tables.all_names():
-                    odd_cells.remove(connection, table.table.name, map(odd_cells.row_name, group))
+                if odd:
+                    odd_cells.remove(connection, name, map(odd_cells.row_name, group))
 
     def _finish(self, connection: sa.Connection, row: BoundRow) -> None:
         """What did not go with the statement: large contents, and odd cells."""
@@ -91,17 +92,13 @@ def _kind(row: BoundRow) -> tuple[object, ...]:
     return row.table.table.name, tuple(row.values), alone
 
 
-def _placeholders(row: BoundRow) -> dict[str, Any]:
-    """What stands for each value: a text that the server makes its own type of is cast."""
-    found = dict[str, Any]()
-    for name in row.values:
-        column = row.table[name]
-        value = sa.bindparam(name, type_=column.type)
-        if nature(column) == "written":
-            found[name] = sa.cast(sa.bindparam(name, type_=sa.UnicodeText()), column.type)
-        else:
-            found[name] = value
-    return found
+def _placeholders(row: BoundRow) -> dict[str, sa.BindParameter[Any]]:
+    """What stands for each value: a text of which the server makes its own type stays one until it is there."""
+    written = sa.UnicodeText()
+    return {
+        name: sa.bindparam(name, type_=written if nature(row.table[name]) == "written" else row.table[name].type)
+        for name in row.values
+    }
 
 
 def _one_of(table: SqlTable, keys: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:

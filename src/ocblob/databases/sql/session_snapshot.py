@@ -13,7 +13,7 @@ from ocblob.databases.sql.mirror_definitions import definition_of
 from ocblob.databases.sql.odd_cells import ODD_CELL, has_any, odd_values, row_name
 from ocblob.databases.sql.server import Server
 from ocblob.databases.sql.session_keys import bound_key
-from ocblob.databases.sql.session_pages import Pages, row_columns
+from ocblob.databases.sql.session_pages import row_pages
 from ocblob.databases.sql.session_tables import shape_of
 from ocblob.databases.sql.session_values import nature, pieces, readable, small
 from ocblob.databases.sql.tables import SqlTable, Tables
@@ -40,6 +40,8 @@ class SqlSnapshot:
         self._server = server
         self._tables = tables
         self._known = dict[str, _KnownTable]()
+        self._has_odd: bool | None = None
+        """Whether any table has odd cells; None if nobody has asked yet."""
 
     def shape(self, table: str) -> TableShape:
         """See `Snapshot`."""
@@ -116,7 +118,9 @@ class SqlSnapshot:
 
     def _table(self, name: str) -> "_KnownTable":
         if name not in self._known:
-            odd = ODD_CELL in self._tables.all_names() and has_any(self.connection, name)
+            if self._has_odd is None:
+                self._has_odd = ODD_CELL in self._tables.all_names() and has_any(self.connection)
+            odd = self._has_odd and has_any(self.connection, name)
             self._known[name] = _KnownTable(self._server, self._tables[name], odd=odd)
         return self._known[name]
 
@@ -134,7 +138,7 @@ class _KnownTable:
         """Whether rows may have cells of `ocblob_odd_cell`; in one state that does not change."""
         self._placed = table.rowid is not None
         self._natures = [(column.name, nature(column)) for column in table.columns]
-        self.pages = Pages(self._dialect, table, row_columns(self._dialect, table))
+        self.pages = row_pages(self._dialect, table)
 
     def made(self, connection: sa.Connection, page: Sequence[Sequence[Any]]) -> Iterator[Row]:
         """Rows of what was selected."""

@@ -5,7 +5,7 @@ A mirror has columns and tables of its own, whose names begin with `ocblob_`; no
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
@@ -36,6 +36,8 @@ class SqlTable:
     """What a row is found by; empty if there is nothing."""
     rowid: sa.Column[Any] | None
     digest: sa.Column[Any] | None
+    statements: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What others made for it once, by what it is for: to make a statement takes longer than to run it."""
 
     @property
     def order(self) -> tuple[sa.Column[Any], ...]:
