@@ -77,6 +77,8 @@ class Fetcher:
                 seen = hashlib.sha256()
                 for piece in self._dialect.stream(connection, column, where, text=text, seen=seen):
                     segment.write(piece)
+                if segment.size < int(found[1]):
+                    raise CellError(f"{cell}: {segment.size:,} bytes came of {int(found[1]):,}")
                 if self._dialect.version(table.table) is None:
                     return segment.keep(cell, self._dialect.content_version(seen, text=text))
                 return segment.keep(cell, found[0])

@@ -154,6 +154,10 @@ class _File:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it lives as long as its contents
         finalize(self, self._file.close)
 
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
     def write(self, data: bytes) -> None:
         left = memoryview(data)
         with self._lock, _told():

@@ -73,6 +73,7 @@ class _Large:
 
     column: sa.Column[Any]
     place: tuple[object, ...]
+    size: int
 
 
 class _Snapshot:
@@ -115,13 +116,13 @@ class _Snapshot:
         large: list[_Large] = []
         size = 0
         for place, cells in self._rows(table, columns):
-            for column, (whole, value) in zip(columns, cells, strict=True):
+            for column, (octets, value) in zip(columns, cells, strict=True):
                 if value is not None:
                     found = value.encode() if isinstance(value, str) else bytes(value)
                     held.append(found)
                     size += len(found)
-                elif whole is False:
-                    large.append(_Large(column, place))
+                elif octets is not None:
+                    large.append(_Large(column, place, octets))
             if size >= JOIN_BYTES:
                 yield from _with_hex(SEPARATOR.join(held), columns)
                 held, size = [], 0
@@ -132,8 +133,8 @@ class _Snapshot:
 
     def _rows(
         self, table: sa.Table, columns: Sequence[sa.Column[Any]]
-    ) -> Iterator[tuple[tuple[object, ...], list[tuple[bool | None, Any]]]]:
-        """The places of rows, and for each column whether its cell comes with the row, and what is in it."""
+    ) -> Iterator[tuple[tuple[object, ...], list[tuple[int | None, Any]]]]:
+        """The places of rows, and for each column how large its cell is if it is wanted, and what came of it."""
         place = self._dialect.row_place(table)
         selected: list[sa.ColumnElement[Any]] = []
         wanted: list[sa.ColumnElement[bool]] = []
@@ -143,26 +144,29 @@ class _Snapshot:
             # A row that nothing finds again is read as it is: one such cell is in memory then.
             whole = octets <= PIECE_BYTES if place else octets >= 0
             more = octets > self._larger_than
-            selected += [
-                sa.case((sa.and_(more, whole), 1), (more, 0)),
-                sa.case((sa.and_(more, whole), self._dialect.whole(text))),
-            ]
+            selected += [sa.case((more, octets)), sa.case((sa.and_(more, whole), self._dialect.whole(text)))]
             wanted.append(more)
         statement = sa.select(*place, *selected).select_from(table).where(sa.or_(*wanted))
         for row in self._dialect.rows(self._db, statement):
             cells = row[len(place) :]
             found = [
-                (None if flag is None else bool(flag), value)
-                for flag, value in zip(cells[::2], cells[1::2], strict=True)
+                (None if octets is None else int(octets), value)
+                for octets, value in zip(cells[::2], cells[1::2], strict=True)
             ]
             yield tuple(row[: len(place)]), found
 
     def _parts(self, table: sa.Table, cell: _Large) -> Iterator[bytes]:
         where = self._dialect.row_at(table, cell.place)
+        if not cell.place:
+            raise DatabaseError(f"a cell of {cell.size:,} bytes did not come")
         text = kind_of(cell.column) != "blob"
+        size = 0
         for part in self._dialect.stream(self._db, self._dialect.written(cell.column), where, text=text):
+            size += len(part)
             for at in range(0, len(part), PIECE_BYTES):
                 yield part[at : at + PIECE_BYTES]
+        if size < cell.size:
+            raise DatabaseError(f"{size:,} bytes came of a cell of {cell.size:,}")
 
 
 def _with_hex(piece: bytes, columns: Sequence[sa.Column[Any]]) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ CONNECT_TIMEOUT_S: Final = 10
 SETTLE_S: Final = 10.0
 """The log is written every second, whatever else is set."""
 SETTLE_PAUSE_S: Final = 0.02
+_VARIABLE: Final = "@ocblob_part_"
 KEY_CHARS: Final = 255
 KEY_BYTES: Final = 767
 """An index takes 3,072 bytes in all."""
@@ -190,10 +191,15 @@ class MySqlDialect:
         driver = connection.connection.dbapi_connection
         assert isinstance(driver, pymysql.Connection)  # noqa: S101 - `Server` lets in no other driver
         driver.use_unicode = False
-        connection.dialect._sscursor = _streaming_cursor()  # type: ignore[attr-defined]  # noqa: SLF001
         try:
             with connection.execution_options(stream_results=True, max_row_buffer=1).execute(statement) as found:
-                yield from found
+                try:
+                    yield from found
+                except sa.exc.DBAPIError:
+                    # What waits for the rest of a lost connection would fail once more when it is dropped.
+                    if (result := getattr(found.cursor, "_result", None)) is not None:
+                        result.unbuffered_active = False
+                    raise
         finally:
             driver.use_unicode = True
 
@@ -206,21 +212,22 @@ class MySqlDialect:
         text: bool,
         seen: ContentHash | None = None,
     ) -> Iterator[bytes]:
-        """See `SqlDialect`. A statement a piece, in one state of the database: our driver holds a row whole."""
+        """See `SqlDialect`: read once into a variable of the connection's, and halved there until the pieces are small.
+
+        Our driver holds a row whole, and the server copies the whole of a value for each part of it. `SET` would lock
+        the row, and read it as it is now.
+        """
         del text
-        at = 1
-        while True:
-            piece = connection.execute(
-                sa.select(sa.func.substring(self.content(column), at, PIECE_BYTES)).where(where)
-            ).scalar()
-            if piece is None or not len(piece):
-                return
-            if seen is not None:
-                seen.update(piece)
-            yield bytes(piece)
-            at += len(piece)
-            if len(piece) < PIECE_BYTES:
-                return
+        size = connection.execute(sa.select(sa.func.octet_length(self.content(column))).where(where)).scalar()
+        connection.execute(sa.select(self.content(column)).where(where).suffix_with(f"INTO {_VARIABLE}0"))
+        try:
+            for piece in _halves(connection, 0, int(size or 0)):
+                if seen is not None:
+                    seen.update(piece)
+                yield piece
+        finally:
+            if not connection.invalidated:
+                connection.exec_driver_sql(f"SET {_VARIABLE}0 = NULL")
 
     def changed(
         self, connection: sa.Connection, statement: sa.Update, parameters: Sequence[Mapping[str, Any]]
@@ -281,12 +288,11 @@ class MySqlDialect:
 
     def written(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """See `SqlDialect`. Text in UTF-32 is found by none of its bytes."""
-        if _charset(column) == "utf32" and isinstance(column.type, sa.types.String):
-            return sa.cast(sa.func.convert(column.op("USING")(sa.literal_column("utf8mb4"))), sa.BINARY)
-        known = isinstance(column.type, sa.types.String | sa.types._Binary)  # noqa: SLF001 - VARBINARY has no public base
-        return (
-            column if known and not isinstance(column.type, sa.types.Enum | mysql.SET) else sa.cast(column, sa.BINARY)
-        )
+        if isinstance(column.type, sa.types.String) and not isinstance(column.type, sa.types.Enum | mysql.SET):
+            if _charset(column) != "utf32":
+                return column
+            return sa.func.convert(column.op("USING")(sa.literal_column("utf8mb4")), type_=sa.Text)
+        return self.content(column)
 
     def row_place(self, table: sa.Table) -> Sequence[sa.ColumnElement[Any]]:
         """See `SqlDialect`."""
@@ -395,6 +401,22 @@ def _text(connection: sa.Connection, *, key: bool) -> sa.types.TypeEngine[Any]:
     if key:
         return mysql.VARCHAR(KEY_CHARS, charset="utf8mb4", collation=collation)
     return mysql.LONGTEXT(charset="utf8mb4", collation=collation)
+
+
+def _halves(connection: sa.Connection, depth: int, size: int) -> Iterator[bytes]:
+    """The value of the variable of this depth, `size` bytes, in pieces."""
+    name, half = f"{_VARIABLE}{depth}", f"{_VARIABLE}{depth + 1}"
+    if size <= PIECE_BYTES:
+        piece = connection.exec_driver_sql(f"SELECT {name}").scalar()
+        if size:
+            yield bytes(piece or b"")
+        return
+    middle = size // 2
+    connection.exec_driver_sql(f"SET {half} = LEFT({name}, {middle})")
+    yield from _halves(connection, depth + 1, middle)
+    connection.exec_driver_sql(f"SET {half} = SUBSTRING({name}, {middle + 1})")
+    yield from _halves(connection, depth + 1, size - middle)
+    connection.exec_driver_sql(f"SET {half} = NULL")
 
 
 def _pair(row: Sequence[Any]) -> tuple[str, int]:
