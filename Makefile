@@ -25,6 +25,7 @@ lint: $(VENV)/installed  ## style and types
 bench: $(VENV)/installed  ## the figures of the README
 	$(BIN)/python benchmarks/bench_offload.py
 	$(BIN)/python benchmarks/bench_s3.py
+	$(BIN)/python benchmarks/bench_fleet.py
 	$(BIN)/python benchmarks/bench_scale.py
 	$(BIN)/python benchmarks/bench_marks.py
 	$(BIN)/python benchmarks/bench_opencode.py
