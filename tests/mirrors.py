@@ -60,7 +60,7 @@ def make_odd(path: Path, *, size: int = 60_000) -> Path:
         for number, (value, kind) in enumerate(ODD_VALUES):
             insert(db, "part", id=f"prt_value_{number:04}", time_updated=number, data="{}", **part)
             db.execute(f"UPDATE part SET time_created={kind} WHERE id=?1", (f"prt_value_{number:04}", value)).fetchall()
-        keys = ("Prt_A", "prt_a", "prt_ä", "prt_ä ", "prt_\U0001f600", "prt_a\n", "x" * 190)
+        keys = ("Prt_A", "prt_a", "prt_ä", "prt_ä ", "prt_\U0001f600", "prt_a\n", "x" * 900)
         for key in keys:
             insert(db, "part", id=key, time_updated=1, data=cell(payload(20_000, key)), **part)
     return path
