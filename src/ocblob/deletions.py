@@ -2,11 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocblob import config
+from ocblob.databases.addresses import Address, is_server
 from ocblob.databases.opening import HostDatabase, open_database
 from ocblob.errors import DatabaseError, DeletionRefusedError, UsageError
 from ocblob.evict import EvictReport, Limits, apply_evict, plan_evict
@@ -63,10 +64,13 @@ def prune_pass(  # noqa: PLR0913
     grace_s: float = GRACE_S,
     force: bool = False,
     expected: bool = False,
+    named: Sequence[Address] = (),
     dry_run: bool = False,
     say: Say = lambda _: None,
 ) -> PrunePass:
     """Set unreferenced blobs aside, and delete those whose grace is over.
+
+    `named` are databases on servers whose passwords the command knows.
 
     Raises `DeletionRefusedError` if a registered database cannot be read, if none is registered, or, without `force`,
     if more than a tenth of the bytes would go. With `expected`, since sessions have just gone by our own hand, much
@@ -78,7 +82,7 @@ def prune_pass(  # noqa: PLR0913
         store.refuse_copy()
         survey, now, listed_s = stack.enter_context(_surveyed(store, dry_run=dry_run))
         with contextlib.closing(Marks()) as marks:
-            marked = mark_everything(store, marks, now=now, grace_s=grace_s, dry_run=dry_run, say=say)
+            marked = mark_everything(store, marks, now=now, grace_s=grace_s, named=named, dry_run=dry_run, say=say)
             plan = plan_prune(survey, marks.path, now=marked.judged_at, grace_s=grace_s)
         much = plan.deletes_much if expected else plan.large
         if much and not force and not dry_run:
@@ -97,6 +101,7 @@ def evict_pass(  # noqa: PLR0913
     *,
     grace_s: float = GRACE_S,
     expire: bool = False,
+    named: Sequence[Address] = (),
     dry_run: bool = False,
     say: Say = lambda _: None,
 ) -> EvictPass:
@@ -109,7 +114,7 @@ def evict_pass(  # noqa: PLR0913
             store.refuse_copy()
         if anything_due(store, grace_s):
             try:
-                pruned = _prune_due(store, grace_s=grace_s, dry_run=dry_run, say=say)
+                pruned = _prune_due(store, grace_s=grace_s, named=named, dry_run=dry_run, say=say)
             except (DeletionRefusedError, DatabaseError) as error:
                 skipped = f"unreferenced blobs are not deleted: {error}"
         durable = expire and store.remote
@@ -131,7 +136,14 @@ def evict_pass(  # noqa: PLR0913
 
 
 def mark_everything(  # noqa: PLR0913
-    store: BlobStore, marks: Marks, *, now: float, grace_s: float, dry_run: bool, say: Say
+    store: BlobStore,
+    marks: Marks,
+    *,
+    now: float,
+    grace_s: float,
+    named: Sequence[Address] = (),
+    dry_run: bool,
+    say: Say,
 ) -> Marked:
     """Every digest that a registered database, a prompt-history file or a pin names.
 
@@ -149,7 +161,7 @@ def mark_everything(  # noqa: PLR0913
     # Its own databases first: another machine that waits for our marks gets them, whatever happens then.
     for entry in sorted(entries, key=lambda entry: not store.registry.is_here(entry)):
         if store.registry.is_here(entry):
-            refs += _mark_here(store, entry, marks, now=now, dry_run=dry_run)
+            refs += _mark_here(store, entry, marks, now=now, named=named, dry_run=dry_run)
         else:
             judged_at = min(judged_at, _mark_elsewhere(store, entry, marks, now=now, grace_s=grace_s))
     elapsed = time.monotonic() - begun
@@ -158,9 +170,20 @@ def mark_everything(  # noqa: PLR0913
     return Marked(len(entries), refs, judged_at, elapsed)
 
 
-def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now: float, dry_run: bool) -> int:
+def _mark_here(  # noqa: PLR0913
+    store: BlobStore,
+    entry: RegisteredDatabase,
+    marks: Marks,
+    *,
+    now: float,
+    named: Sequence[Address],
+    dry_run: bool,
+) -> int:
     try:
-        with open_database(config.database_address(config.Place(entry.url, "registered")), read_only=True) as database:
+        address = next((own for own in named if own.name == entry.url), None)
+        if address is None:
+            address = config.database_address(config.Place(entry.url, "registered"))
+        with open_database(address, read_only=True) as database:
             if not entry.machine or dry_run:
                 return _mark_whole(entry, database, marks)
             with contextlib.closing(Marks()) as own:
@@ -169,7 +192,7 @@ def _mark_here(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *, now
                 marks.add_digests(own.digests())
                 return refs
     except (DatabaseError, UsageError) as error:
-        raise _refusal(entry, str(error), here=True) from error
+        raise _refusal(entry, f"{error}{f' ({error.hint})' if error.hint else ''}", here=True) from error
 
 
 def _mark_whole(entry: RegisteredDatabase, database: HostDatabase, marks: Marks) -> int:
@@ -198,6 +221,8 @@ def _mark_elsewhere(store: BlobStore, entry: RegisteredDatabase, marks: Marks, *
 
 def _refusal(entry: RegisteredDatabase, why: str, *, here: bool) -> DeletionRefusedError:
     cure = "bring the file back" if here else "run `ocblob prune` there"
+    if is_server(entry.url):
+        cure = "start the server, or give its password (OCBLOB_DB, or `databases` in config.toml)"
     return DeletionRefusedError(
         f"nothing was deleted: the registered database {entry.url} cannot be read: {why}",
         hint=f"{cure}, or `ocblob store forget-db {entry.id}` if it is gone for good",
@@ -221,10 +246,10 @@ def anything_due(store: BlobStore, grace_s: float) -> bool:
     return any(begun is not None and begun <= time.time() - grace_s for begun in times)
 
 
-def _prune_due(store: BlobStore, *, grace_s: float, dry_run: bool, say: Say) -> int:
+def _prune_due(store: BlobStore, *, grace_s: float, named: Sequence[Address], dry_run: bool, say: Say) -> int:
     store.refuse_copy()
     with _surveyed(store, dry_run=dry_run) as (survey, now, _), contextlib.closing(Marks()) as marks:
-        marked = mark_everything(store, marks, now=now, grace_s=grace_s, dry_run=dry_run, say=say)
+        marked = mark_everything(store, marks, now=now, grace_s=grace_s, named=named, dry_run=dry_run, say=say)
         plan = plan_prune(survey, marks.path, now=marked.judged_at, grace_s=grace_s)
         if dry_run:
             return plan.deleted_size

@@ -262,7 +262,8 @@ def restore_pass(  # noqa: PLR0913
                 scope=chosen,
                 dry_run=dry_run,
                 large_cells=force or not used,
-                announce=say,
+                # A server takes a large cell in parts.
+                announce=say if address.path is not None else lambda _: None,
                 progress=progress(at.database, at.all_columns, 0, chosen),
             )
         back = restore_prompts(config.prompt_history_files(), store, dry_run=dry_run) if prompts else None

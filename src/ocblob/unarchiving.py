@@ -169,7 +169,8 @@ def unarchive_pass(  # noqa: PLR0913
             plans,
             blobs=blobs,
             directory=directory,
-            room=at.database.room,
+            # A server takes a large cell in parts, and nobody here knows its disk.
+            room=at.database.room if address.path is not None else None,
             announce=say,
             progress=told,
         )

@@ -1,6 +1,7 @@
 """Passes in a loop: when something changed, not too often, and at least once a day.
 
-It looks with `stat` alone, so a look costs nothing, and it never opens a file of the database.
+At a file it looks with `stat` alone, so a look costs nothing, and never opens it. A server is asked for counters
+that it keeps anyway.
 """
 
 import signal
@@ -21,9 +22,11 @@ SPACING_S: Final = 60.0
 QUIET_S: Final = 5.0
 """How long nothing has changed before an early pass: a turn that is being written goes on."""
 LOOK_S: Final = 5.0
+LOOK_AT_SERVER_S: Final = 15.0
+"""A look is a connection of its own."""
 
 Fingerprint = tuple[tuple[int, int, int] | None, ...]
-"""Of each file its inode, size and time of change; None for one that is not there."""
+"""Of each file its inode, size and time of change, of a server its counters; None for what is not there."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -47,6 +50,7 @@ class Watch:
     """Decides when a pass is due. Times are those of one clock that never goes back, in seconds."""
 
     every_s: float
+    longest_look_s: float = LOOK_S
     done: Fingerprint | None = None
     """As the last pass left the files; None before the first one."""
     done_at: float = 0.0
@@ -65,7 +69,7 @@ class Watch:
     @property
     def look_s(self) -> float:
         """The time between two looks."""
-        return min(LOOK_S, self.every_s)
+        return min(self.longest_look_s, self.every_s)
 
     def wants(self, found: Fingerprint, now: float) -> bool:
         """Whether a pass is due, the files being as they are found now."""
@@ -105,12 +109,13 @@ def watch(  # noqa: PLR0913
     clock: Callable[[], float],
     sleep: Callable[[float], None],
     absent: Callable[[], None],
+    look_s: float = LOOK_S,
 ) -> None:
     """Work whenever it is due, until an exception ends it. `work` says whether it did all there was to do.
 
-    `absent` is called once whenever the first of the files is found to be missing.
+    `absent` is called once whenever the database is found to be missing.
     """
-    state = Watch(every_s)
+    state = Watch(every_s, look_s)
     told = False
     while True:
         found = look()

@@ -48,7 +48,7 @@ def command(
     What goes is unreferenced, or proven to be held by the remote store or a copy. Last copies stay, and the exit
     code is 3, unless --expire drops those too.
     """
-    del db, verbose
+    del verbose
     question = "--expire drops the last copies of files that sessions name: go on?"
     if expire and not dry_run and not asker(yes=yes)(question):
         raise UsageError("--expire loses files for good", hint="say --yes")
@@ -57,6 +57,7 @@ def command(
         Limits(max_size, max_age_s),
         grace_s=grace_s,
         expire=expire,
+        named=config.named_servers(db),
         dry_run=dry_run,
         say=sayer(quiet=quiet),
     )

@@ -33,8 +33,9 @@ def command(
     Everything that is registered is read first (`ocblob store databases`). A blob that nothing names goes to the trash;
     it is deleted only when a later prune, at least the grace after, still finds nothing that names it.
     """
-    del db, verbose
-    done = prune_pass(store_place, grace_s=grace_s, force=force, dry_run=dry_run, say=sayer(quiet=quiet))
+    del verbose
+    named = config.named_servers(db)
+    done = prune_pass(store_place, grace_s=grace_s, force=force, named=named, dry_run=dry_run, say=sayer(quiet=quiet))
     if as_json:
         print_json(done)
     elif not quiet:

@@ -47,19 +47,21 @@ def command(
     if as_json:
         print_json(found)
     elif not quiet:
-        _print(found, verbose=verbose)
+        _print(found, on_server=at.database.address.path is None, verbose=verbose)
     # Limits that cannot be meant stop only what takes sessions away; nobody looks there as often as here.
     print_warnings([*map(str, config.settings(strict=False).problems), *found.warnings])
     if check_size and found.too_large:
         ctx.exit(EXIT_SIZE_WARNING)
 
 
-def _print(found: Status, *, verbose: bool) -> None:
+def _print(found: Status, *, on_server: bool, verbose: bool) -> None:
     sizes = found.sizes
     click.echo(f"database  {found.database} ({found.host})")
-    click.echo(
-        f"  file      {format_size(sizes.file)}, WAL {format_size(sizes.wal)}; free inside {format_size(sizes.free)}"
-    )
+    if not on_server:
+        parts = f"file      {format_size(sizes.file)}, WAL {format_size(sizes.wal)}; free inside"
+    else:
+        parts = f"tables    {format_size(sizes.file)}; free inside about"
+    click.echo(f"  {parts} {format_size(sizes.free)}")
     if found.unknown_schema:
         click.echo(f"  schema    not known, read only: {found.unknown_schema}")
     tables = sorted(found.tables.items(), key=lambda item: -item[1].size)

@@ -5,6 +5,7 @@ import click
 from ocblob import config
 from ocblob.cli.main import EXIT_INCOMPLETE
 from ocblob.cli.options import dry_run_option, print_json, print_warnings, sayer, standard_options
+from ocblob.databases.addresses import Address
 from ocblob.databases.vacuum import FileSizes, Method, VacuumReport
 from ocblob.errors import UsageError
 from ocblob.size_warnings import look, told
@@ -36,7 +37,11 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Give free pages back to the disk, and say honestly how much came back."""
+    """Give free space back to the disk, and say honestly how much came back.
+
+    On a server: PostgreSQL's VACUUM FULL, for which everybody else waits a table at a time; OPTIMIZE TABLE of MySQL and
+    MariaDB, which lets them work; of every table in which anything is free, with --in-place of every one.
+    """
     del verbose, store_place
     if in_place and swap:
         raise UsageError("--in-place and --swap exclude each other")
@@ -49,11 +54,11 @@ def command(
         print_json(report, warnings=told(warning), too_large=warning is not None)
     elif not quiet:
         click.echo(f"{'would vacuum' if dry_run else 'vacuum'}  {place.shown} ({report.method})")
-        click.echo(f"  before  {_sizes(report.before)}")
+        click.echo(f"  before  {_sizes(report.before, address)}")
         if dry_run:
             click.echo(f"  needs   {format_size(report.room_needed)} of room for a while")
         else:
-            click.echo(f"  after   {_sizes(report.after)}")
+            click.echo(f"  after   {_sizes(report.after, address)}")
             click.echo(f"  {_came_back(report)} in {report.elapsed_s:.2f} s")
     print_warnings(told(warning))
     if not report.complete:
@@ -61,7 +66,9 @@ def command(
         ctx.exit(EXIT_INCOMPLETE)
 
 
-def _sizes(found: FileSizes) -> str:
+def _sizes(found: FileSizes, address: Address) -> str:
+    if address.path is None:
+        return f"tables {format_size(found.file)}, free inside about {format_size(found.free)}"
     return (
         f"file {format_size(found.file)}, WAL {format_size(found.wal)},"
         f" live {format_size(found.live)}, free inside {format_size(found.free)}"

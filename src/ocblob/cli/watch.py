@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +12,19 @@ from ocblob.cli.maintain import command as maintain_command
 from ocblob.cli.maintain import maintain_options
 from ocblob.cli.options import AgeType, sayer
 from ocblob.cli.retention_options import Retention
-from ocblob.errors import OcblobError, UsageError
-from ocblob.watching import Fingerprint, Terminated, Watch, end_on_sigterm, look_at, watch
+from ocblob.databases.addresses import Address
+from ocblob.databases.disk import activity
+from ocblob.errors import DatabaseError, OcblobError, UsageError
+from ocblob.watching import (
+    LOOK_AT_SERVER_S,
+    LOOK_S,
+    Fingerprint,
+    Terminated,
+    Watch,
+    end_on_sigterm,
+    look_at,
+    watch,
+)
 
 _WORDS = "ocblob.words"
 _EVERY = "--every"
@@ -48,8 +58,8 @@ def command(
     """Run `maintain` again and again: at once, and then whenever the database has changed.
 
     Wakes early when the database or its WAL changed and then rested for some seconds; not sooner than a minute after
-    the last pass. Nothing changed, nothing is done, but once a day. Ends on Ctrl-C and SIGTERM; what was done stays.
-    All other options are those of `maintain`.
+    the last pass. A server is asked for its counters of changes. Nothing changed, nothing is done, but once a day.
+    Ends on Ctrl-C and SIGTERM; what was done stays. All other options are those of `maintain`.
     """
     del options
     Watch(every_s)
@@ -57,10 +67,11 @@ def command(
     if archive is not None and retention.settings.source("archive") == "--archive" and not archive.is_dir():
         raise UsageError(f"--archive {archive}: each pass writes an archive of its own; name a directory that is there")
     place = config.plugin_database(db)
-    path = config.database_path(place)
-    words = [*_without_every(ctx.meta[_WORDS]), "--db", str(path)]
+    address = config.database_address(place)
+    words = [*_without_every(ctx.meta[_WORDS]), "--db", place.url]
     # Somebody may look on when it begins; what is said then is not said every quarter of an hour.
     later: list[str] = []
+    why: list[str] = []
 
     def one_pass() -> bool:
         complete = _run_pass([*words, *later])
@@ -68,16 +79,17 @@ def command(
         return complete
 
     say = sayer(quiet=quiet)
-    say(f"watching {path}")
+    say(f"watching {place.shown}")
     restore = end_on_sigterm()
     try:
         watch(
             one_pass,
-            _looker(path),
+            _looker(address, why),
             every_s=every_s,
             clock=_clock(),
             sleep=time.sleep,
-            absent=lambda: say(f"{path} is not there; waiting for it"),
+            absent=lambda: say(f"{why[-1] if why else f'{place.shown} is not there'}; waiting for it"),
+            look_s=LOOK_S if address.path else LOOK_AT_SERVER_S,
         )
     except Terminated:
         say("ended by SIGTERM; what was done stays")
@@ -119,9 +131,15 @@ def _run_pass(words: list[str]) -> bool:
     return code in {EXIT_DONE, EXIT_SIZE_WARNING}
 
 
-def _looker(path: Path) -> Callable[[], Fingerprint]:
-    """Looks at the database, its WAL, and the files of configuration that are read now."""
+def _looker(address: Address, why: list[str]) -> Callable[[], Fingerprint]:
+    """Looks at the database, its WAL, and the files of configuration that are read now.
+
+    `why` is what a server that is not to be had says.
+    """
     files = config.files_read()
+    path = address.path
+    if path is None:
+        return lambda: (_activity(address, why), *look_at(files))
 
     def look() -> Fingerprint:
         # Of a link SQLite keeps the WAL where the file is; and it may come to lead elsewhere.
@@ -129,6 +147,14 @@ def _looker(path: Path) -> Callable[[], Fingerprint]:
         return look_at((path, wal.with_name(f"{wal.name}-wal"), *files))
 
     return look
+
+
+def _activity(address: Address, why: list[str]) -> tuple[int, int, int] | None:
+    try:
+        return activity(address)
+    except DatabaseError as error:
+        why[:] = [str(error)]
+        return None
 
 
 def _clock() -> Callable[[], float]:

@@ -29,6 +29,7 @@ from ocblob.config.places import (
     database_path,
     database_place,
     named_database,
+    named_servers,
     plugin_database,
 )
 from ocblob.config.session_settings import Settings, settings
@@ -57,6 +58,7 @@ __all__ = [
     "is_hosts_own",
     "is_users_server",
     "named_database",
+    "named_servers",
     "passed_on",
     "plugin_database",
     "plugin_installed",

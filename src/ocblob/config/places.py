@@ -72,6 +72,12 @@ def database_address(place: Place, environment: Mapping[str, str] = os.environ) 
     return file_address(expanded(place.url))
 
 
+def named_servers(option: str | None, environment: Mapping[str, str] = os.environ) -> list[Address]:
+    """The database that a command names beside its store, if that is on a server: its password is known."""
+    named = named_database(option, environment)
+    return [] if named is None or not is_server(named) else [database_address(Place(named, "--db"), environment)]
+
+
 def database_path(place: Place) -> Path:
     """The file of a database that can be nothing else: OpenCode keeps its own in one. Raises `UsageError`."""
     path = database_address(place).path

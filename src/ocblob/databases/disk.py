@@ -5,6 +5,7 @@ writers there go on, but for what a plan says.
 """
 
 from ocblob.databases.addresses import Address
+from ocblob.databases.opening import extra_of
 from ocblob.databases.sqlite import vacuum as files
 from ocblob.databases.vacuum import FileSizes, Method, VacuumPlan, VacuumReport
 
@@ -13,7 +14,8 @@ def sizes(address: Address) -> FileSizes:
     """Measure a database without touching its content. Raises `DatabaseError`."""
     if address.path is not None:
         return files.sizes(address.path)
-    from ocblob.databases.sql.sizes import sizes as of_server  # noqa: PLC0415 - SQLAlchemy is for servers only
+    with extra_of(address):
+        from ocblob.databases.sql.sizes import sizes as of_server  # noqa: PLC0415
 
     return of_server(address)
 
@@ -22,7 +24,8 @@ def plan_vacuum(address: Address, *, method: Method = "auto") -> VacuumPlan:
     """Choose the way. Raises `DatabaseUnsupportedError`, or `DatabaseLockedError` if somebody is in the way."""
     if address.path is not None:
         return files.plan_vacuum(address.path, method=method)
-    from ocblob.databases.sql.reclaim import plan_vacuum as of_server  # noqa: PLC0415
+    with extra_of(address):
+        from ocblob.databases.sql.reclaim import plan_vacuum as of_server  # noqa: PLC0415
 
     return of_server(address, method=method)
 
@@ -31,7 +34,8 @@ def apply_vacuum(plan: VacuumPlan) -> VacuumReport:
     """Do it. Raises `DatabaseLockedError` if somebody came between; nothing is changed then."""
     if plan.address.path is not None:
         return files.apply_vacuum(plan)
-    from ocblob.databases.sql.reclaim import apply_vacuum as of_server  # noqa: PLC0415
+    with extra_of(plan.address):
+        from ocblob.databases.sql.reclaim import apply_vacuum as of_server  # noqa: PLC0415
 
     return of_server(plan)
 
@@ -46,7 +50,8 @@ def activity(address: Address) -> tuple[int, int, int]:
 
     Raises `DatabaseError` if it does not answer.
     """
-    from ocblob.databases.sql.sizes import activity as of_server  # noqa: PLC0415
+    with extra_of(address):
+        from ocblob.databases.sql.sizes import activity as of_server  # noqa: PLC0415
 
     return of_server(address)
 

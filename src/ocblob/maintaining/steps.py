@@ -64,6 +64,12 @@ class Orders:
         """Where the database is."""
         return config.database_address(self.place)
 
+    @property
+    def named(self) -> tuple[Address, ...]:
+        """The databases that it knows, mirror and all."""
+        mirror = self.settings.mirror_place
+        return (self.address, *([] if mirror is None else [config.database_address(mirror)]))
+
 
 def offload_step(orders: Orders, before: list[Step]) -> Step | None:
     """Payloads into the store; not while OpenCode would then show placeholders."""
@@ -169,7 +175,7 @@ def evict_step(orders: Orders, before: list[Step]) -> Step | None:
     if any(step.broken for step in before):
         return Step("evict", skipped=_UNTRUSTED, complete=False)
     try:
-        done = evict_pass(orders.store, limits, dry_run=orders.dry_run, say=orders.say)
+        done = evict_pass(orders.store, limits, named=orders.named, dry_run=orders.dry_run, say=orders.say)
     except StoreNotFoundError:
         return Step("evict", skipped="there is no store")
     return Step("evict", done, complete=done.report.complete)
@@ -184,7 +190,9 @@ def prune_step(orders: Orders, before: list[Step]) -> Step | None:
     retained = next((step.done for step in before if step.name == "retain"), None)
     freed = retained is not None and retained.report is not None and retained.report.evicted.trees > 0
     try:
-        done = prune_if_due(orders.store, orders.state, freed=freed, dry_run=orders.dry_run, say=orders.say)
+        done = prune_if_due(
+            orders.store, orders.state, named=orders.named, freed=freed, dry_run=orders.dry_run, say=orders.say
+        )
     except DeletionRefusedError as error:
         # Somebody has to look at it; the database is none the worse.
         hint = f" ({error.hint})" if error.hint else ""

@@ -156,7 +156,7 @@ class Putter:
         return self._inserter
 
     def _say(self, plan: SessionPlan) -> None:
-        if plan.largest >= ANNOUNCED_CELL_BYTES:
+        if plan.largest >= ANNOUNCED_CELL_BYTES and self._room is not None:
             self._announce(
                 f"{plan.largest_name}: putting {plan.largest / 1e6:.0f} MB back takes about"
                 f" {2 * plan.largest / 1e6:.0f} MB of memory"

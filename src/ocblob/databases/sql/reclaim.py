@@ -111,7 +111,7 @@ def _vacuum(server: Server, name: str, method: Chosen) -> list[str]:
 def _warnings(connection: sa.Connection) -> Iterator[list[str]]:
     """What PostgreSQL says beside its answers: it skips a table of another user's with no more than a warning."""
     said: list[str] = []
-    driver = connection.connection.driver_connection
+    driver: Any = connection.connection.driver_connection
     if not hasattr(driver, "add_notice_handler"):
         yield said
         return
