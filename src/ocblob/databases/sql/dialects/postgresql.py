@@ -376,7 +376,7 @@ def _driver(connection: sa.Connection, statement: str) -> Iterator["psycopg.Curs
     driver = connection.connection.dbapi_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - `Server` lets in no other driver
     try:
-        with contextlib.closing(driver.cursor()) as cursor:
+        with driver.cursor() as cursor:
             yield cursor
     except psycopg.Error as error:
         lost = bool(driver.closed)
