@@ -141,7 +141,7 @@ def _make_own(server: Server, table: sa.Table, connection: sa.Connection) -> Non
         for column in table.columns
     ]
     made = sa.Table(table.name, sa.MetaData(), *columns)
-    connection.execute(sa.schema.CreateTable(made))
+    _create(server, made, connection)
     if table is TABLE:
         connection.execute(sa.insert(TABLE), {"format": FORMAT, "created_ms": round(time.time() * 1000)})
 
@@ -170,13 +170,17 @@ def _make(server: Server, definition: TableDefinition, connection: sa.Connection
         sa.Column(DIGEST, server.dialect.type_of(connection, "text", key=False)),
         sa.PrimaryKeyConstraint(*(column.name for column in key)),
     )
-    connection.execute(sa.schema.CreateTable(made))
-    for statement in server.dialect.made(connection, made):
-        connection.exec_driver_sql(statement)
+    _create(server, made, connection)
     for column in definition.columns:
         # The rows of a session are read in the order of their rowids; the first column of the key has an index.
         if column.indexed and column.affinity == "text" and column.key != 1:
             _add_index(made, made.c[column.name], rowid, connection)
+
+
+def _create(server: Server, table: sa.Table, connection: sa.Connection) -> None:
+    connection.execute(sa.schema.CreateTable(table))
+    for statement in server.dialect.made(connection, table):
+        connection.exec_driver_sql(statement)
 
 
 def _add_index(table: sa.Table, column: sa.Column[Any], rowid: sa.Column[Any], connection: sa.Connection) -> None:

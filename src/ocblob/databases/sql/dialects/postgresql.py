@@ -226,7 +226,11 @@ class PostgreSqlDialect:
         text's beginning each time.
         """
         del text
-        cell = sa.select(self.content(column).label("content")).where(where).offset(0).subquery("cell")
+        content: sa.ColumnElement[Any] = self.content(column)
+        if content is column:
+            # Joined with nothing it is put together here; or each piece would be cut from what is stored, compressed.
+            content = column.concat(sa.literal(b"", sa.LargeBinary))
+        cell = sa.select(content.label("content")).where(where).offset(0).subquery("cell")
         start = sa.func.generate_series(1, sa.func.octet_length(cell.c.content), PIECE_BYTES).table_valued("at")
         start = start.render_derived()
         pieces = sa.select(sa.func.substr(cell.c.content, start.c.at, PIECE_BYTES)).select_from(
@@ -353,7 +357,7 @@ class PostgreSqlDialect:
     def made(self, connection: sa.Connection, table: sa.Table) -> Sequence[str]:
         """A value that is not compressed can be read in parts; payloads are gone from it, and refs are short."""
         quote = connection.dialect.identifier_preparer
-        texts = [column for column in table.columns if isinstance(column.type, sa.Text)]
+        texts = [column for column in table.columns if isinstance(column.type, sa.Text | sa.LargeBinary)]
         name = quote.format_table(table)
         return [f"ALTER TABLE {name} ALTER COLUMN {quote.format_column(text)} SET STORAGE EXTERNAL" for text in texts]
 
@@ -364,7 +368,8 @@ class PostgreSqlDialect:
 
     def reclaim(self, table: sa.Table, *, blocking: bool) -> Sequence[str]:
         """See `SqlDialect`. A plain vacuum makes room for rows to come, and cuts off what is free at the end."""
-        name = postgresql.dialect().identifier_preparer.format_table(table)
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
+        name = dialect.identifier_preparer.format_table(table)
         return [f"VACUUM {'(FULL, ANALYZE)' if blocking else '(ANALYZE)'} {name}"]
 
 
