@@ -12,6 +12,7 @@ from server_process import ServerProcess
 from sqlalchemy.dialects import mysql
 
 from mirror_contracts import MirrorRowsContract, OwnMirrorContract, definitions, mirror, rows_of
+from ocblob.cells import OwnedTable
 from ocblob.databases.addresses import server_address
 from ocblob.databases.session_rows import Content, Deleted, Inserter, Row, Snapshot
 from ocblob.databases.sql import mirror_tables
@@ -24,6 +25,7 @@ from session_contracts import (
     TREE,
     SessionRowsContract,
     content,
+    copied,
     delete,
     digest,
     everything,
@@ -305,3 +307,40 @@ def test_rows_that_refer_to_none_go_in_if_they_may(server: ServerProcess) -> Non
 
 def _dangling(database: SqlDatabase) -> contextlib.AbstractContextManager[Inserter]:
     return database.inserter(dangling=True)
+
+
+def test_values_of_a_servers_own_types_come_back(database: SqlDatabase) -> None:
+    """Times, decimals, documents and whatever else a server has are carried as it writes them."""
+    own = {"postgresql": "uuid, k jsonb, l interval, m text[]", "mysql": "CHAR(36), k JSON, l DATE, m YEAR"}
+    value = {
+        "postgresql": "'6f1ed002-ab59-4c4e-8a54-3c2fdd2d61ab', '{\"b\": [1, \"\u00e4\"]}', '1 day 02:03', '{a,NULL}'",
+        "mysql": "'6f1ed002-ab59-4c4e-8a54-3c2fdd2d61ab', '{\"b\": [1, \"\u00e4\"]}', '2024-02-29', 1999",
+    }
+    with database.server.engine.begin() as connection:
+        kind = connection.dialect.name
+        connection.exec_driver_sql(
+            "CREATE TABLE typed (a INTEGER PRIMARY KEY, session_id VARCHAR(80), b TIMESTAMP(6) NULL, c NUMERIC(30,10),"
+            f" d BOOLEAN, e REAL, f {'BYTEA' if kind == 'postgresql' else 'LONGBLOB'}, j {own[kind]})"
+        )
+        blob = "'\\x00ff'" if kind == "postgresql" else "X'00ff'"
+        connection.exec_driver_sql(
+            "INSERT INTO typed VALUES (1, 'one', '2024-02-29 12:34:56.789012', 12345678901234567890.0123456789, true,"
+            f" 0.1, {blob}, {value[kind]}), (2, 'one', NULL, -0.5, false, NULL, NULL, NULL, NULL, NULL, NULL)"
+        )
+    fill(database, "one")
+    tree = replace(TREE, owned=(*TREE.owned, OwnedTable("typed", "session_id")))
+    database.known.forget()
+    before = _typed(database)
+    with database.snapshot() as state:
+        rows = copied(state, "one")
+        rows += [("typed", state.shape("typed").columns, found) for found in state.rows(tree.owned[-1], "one")]
+    database.delete_and_insert(tree, "one", rows)
+    assert before == _typed(database)
+    database.delete_sessions(tree, ["one"], unchanged=lambda _: True)
+    put(database, rows)
+    assert before == _typed(database)
+
+
+def _typed(database: SqlDatabase) -> list[tuple[object, ...]]:
+    with database.server.engine.connect() as connection:
+        return [tuple(found) for found in connection.exec_driver_sql("SELECT * FROM typed ORDER BY a")]
