@@ -78,6 +78,8 @@ def mirror_pass(  # noqa: PLR0913
             with looked_at(target_address, tree) as target:
                 plan = plan_mirror(at.database, target, tree, origin=origin, sessions=sessions, verify=verify)
             return MirrorPass(at.database.url, target_address.name, plan, None, "", False)
+        # Asked before we have it open ourselves.
+        large_cells = not host_waits(target_address)
         with mirror_target(target_address, at, tree) as (target, made), contextlib.ExitStack() as stack:
             for warning in (*at.database.warnings, *target.warnings):
                 say(f"warning: {warning}")
@@ -92,8 +94,9 @@ def mirror_pass(  # noqa: PLR0913
                 store,
                 origin=origin,
                 direction=Direction(at.all_columns, offloads),
-                manner=Manner(verify=verify, force=force, large_cells=not host_waits(target_address)),
+                manner=Manner(verify=verify, force=force, large_cells=large_cells),
                 directory=scratch_directory(at.database.address, target_address),
+                announce=say,
                 progress=stack.enter_context(bar(plan.size)),
             )
             report.made = made

@@ -68,6 +68,7 @@ def apply_mirror(  # noqa: PLR0913
     direction: Direction,
     manner: Manner | None = None,
     directory: Path | None = None,
+    announce: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> MirrorReport:
     """Send what was planned. The target has been prepared; `directory` takes what is too large for memory.
@@ -81,7 +82,7 @@ def apply_mirror(  # noqa: PLR0913
     if plan.sessions:
         with ExitStack() as stack:
             blobs = stack.enter_context(store.writer()) if store is not None and direction.offload else None
-            way = _Way(source, target, tree, store, blobs, direction, manner or Manner(), directory, progress)
+            way = _Way(source, target, tree, store, blobs, direction, manner or Manner(), directory, announce, progress)
             try:
                 _Run(way, plan, origin, report).all()
             except DatabaseLockedError as error:
@@ -110,6 +111,7 @@ class _Way:
     direction: Direction
     manner: Manner
     directory: Path | None
+    announce: Callable[[str], None]
     progress: Callable[[int], None]
 
     @property
@@ -194,6 +196,7 @@ class _Run:
             transform=way.transform,
             manner=way.manner,
             directory=way.directory,
+            announce=way.announce,
             progress=way.progress,
         )
         with (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocblob.cells import OwnedTable, SessionTree
-from ocblob.databases.base import LARGE_CELL_BYTES
+from ocblob.databases.base import ANNOUNCED_CELL_BYTES, LARGE_CELL_BYTES
 from ocblob.databases.opening import HostDatabase
 from ocblob.databases.session_rows import Content, Row, SessionFacts, Snapshot, Value
 from ocblob.errors import DatabaseError
@@ -77,6 +77,7 @@ class Sender:
         transform: Transform,
         manner: Manner,
         directory: Path | None,
+        announce: Callable[[str], None],
         progress: Callable[[int], None],
     ) -> None:
         self._target = target
@@ -86,6 +87,7 @@ class Sender:
         self._transform = transform
         self._manner = manner
         self._directory = directory
+        self._announce = announce
         self._progress = progress
         self._recent = RecentSnapshot(target)
 
@@ -182,18 +184,26 @@ class Sender:
 
     def _check(self, lie: Lie, fitted: Row, *, new: bool) -> None:
         """Raise `DatabaseError` for what a host's file should not get."""
-        if self._target.keeps_records or self._manner.force:
+        if self._target.keeps_records:
             return
-        if new and self._recent.now().find(lie.table, lie.key_of(fitted)) is not None:
+        if not self._manner.force and new and self._recent.now().find(lie.table, lie.key_of(fitted)) is not None:
             raise DatabaseError(f"{lie.name(fitted)} is a row of another session in the target")
         if not self._target.reads_beside_writes:
             self._recent.release()
-        for value in fitted.values:
-            if isinstance(value, Content) and value.size >= LARGE_CELL_BYTES and not self._manner.large_cells:
-                raise DatabaseError(
-                    f"{lie.name(fitted)} has {value.size / 1e6:.0f} MB in one cell, and the host would wait for it;"
-                    " --force does it all the same"
-                )
+        self._check_size(lie.name(fitted), _largest(fitted))
+
+    def _check_size(self, name: str, size: int) -> None:
+        if size < ANNOUNCED_CELL_BYTES:
+            return
+        shown = f"{size / 1e6:.0f} MB"
+        if size >= LARGE_CELL_BYTES and not (self._manner.large_cells or self._manner.force):
+            raise DatabaseError(
+                f"{name} has {shown} in one cell, and the host would wait for it; --force does it all the same"
+            )
+        # The file grows, and the WAL by as much, until the next checkpoint.
+        if 2 * size > self._target.room():
+            raise DatabaseError(f"{name}: no room on the disk for the {2 * size / 1e6:.0f} MB that {shown} take")
+        self._announce(f"{name}: putting {shown} into a file takes about {2 * size / 1e6:.0f} MB of memory")
 
     def _remove(self, sent: Sent, feeder: Feeder, left: Collection[tuple[str, bytes]]) -> None:
         if not left:
@@ -223,3 +233,7 @@ class Sender:
                 if lie is None:
                     raise DatabaseError(f"the target has no table {owned.table}, and the session has rows of it")
                 yield owned, lie, row
+
+
+def _largest(row: Row) -> int:
+    return max((value.size for value in row.values if isinstance(value, Content)), default=0)
