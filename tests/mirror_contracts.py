@@ -95,7 +95,7 @@ def kinds() -> TableDefinition:
 
 def odd_rows() -> list[Row]:
     """Rows of `kinds`, each with one value that is not a common one, and rowids in another order than their keys."""
-    rows = []
+    rows = list[Row]()
     for column, values in ODD.items():
         for number, value in enumerate(values):
             cells: dict[str, Plain] = {"words": ("text", b"w"), "number": 1, "share": 1.5, "anything": None}

@@ -195,7 +195,7 @@ def test_deletion_takes_no_row_that_was_not_looked_at(server_url: str, mirrored:
 
 def restarted(server: ServerProcess) -> Callable[[], None]:
     """What kills the server when it is called first, and lets it come up again after a while."""
-    called = []
+    called: list[bool] = []
 
     def kill_once() -> None:
         if not called:
