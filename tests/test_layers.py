@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 import ocblob
+from talks import Talk, make_talks
 
 SOURCE: Final = Path(ocblob.__file__).parent
 DESIGN: Final = Path(__file__).parents[1] / "docs" / "design.md"
@@ -236,6 +237,10 @@ HEAVY: Final = set(_HEAVY_NAMES.split())
         ("from ocblob import Resolver, find_refs, Ref, BlobStore", HEAVY),
         ("from ocblob import find_refs, Ref", HEAVY | {"apsw"}),
         ("import ocblob.offload, ocblob.restore, ocblob.check", HEAVY),
+        (
+            "import ocblob.passes, ocblob.deletions, ocblob.retention, ocblob.unarchiving, ocblob.maintaining",
+            {"sqlalchemy", "psycopg", "pymysql", "pyodbc", "distributed"},
+        ),
         ("import ocblob.cli", {"boto3", "botocore", "fsspec", "sqlalchemy", "rich", "distributed", "apsw"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -249,6 +254,34 @@ def test_importing_loads_only_what_is_needed(statement: str, absent: set[str]) -
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert "ocblob" in loaded
     assert set() == loaded & absent
+
+
+def test_a_pass_over_a_file_loads_nothing_of_servers(tmp_path: Path) -> None:
+    """Verbs on SQLite pay neither for SQLAlchemy nor for a driver."""
+    path = make_talks(tmp_path / "talks.db", [Talk("ses_1", 9)])
+    script = f"""
+import sys
+from ocblob.cli import main
+for words in (["offload", "--no-plugin"], ["status"], ["retain", "--max-sessions", "9"], ["vacuum"], ["maintain"]):
+    sys.argv = ["ocblob", *words, "-q", "--db", {str(path)!r}, "--store", {str(tmp_path / "store")!r}]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, words
+print("\\n".join(sys.modules))
+"""
+    homes = {f"XDG_{kind}_HOME": str(tmp_path / kind) for kind in ("DATA", "CONFIG", "STATE")}
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "OCBLOB"))}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=bare | homes | {"HOME": str(tmp_path)},
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "apsw" in loaded
+    assert set() == loaded & {"sqlalchemy", "psycopg", "pymysql", "pyodbc", "distributed"}
 
 
 def test_importing_has_no_effect(tmp_path: Path) -> None:
