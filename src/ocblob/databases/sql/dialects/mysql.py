@@ -190,15 +190,10 @@ class MySqlDialect:
         driver = connection.connection.dbapi_connection
         assert isinstance(driver, pymysql.Connection)  # noqa: S101 - `Server` lets in no other driver
         driver.use_unicode = False
+        connection.dialect._sscursor = _streaming_cursor()  # type: ignore[attr-defined]  # noqa: SLF001
         try:
             with connection.execution_options(stream_results=True, max_row_buffer=1).execute(statement) as found:
-                try:
-                    yield from found
-                except sa.exc.DBAPIError:
-                    # What waits for the rest of a lost connection would fail once more when it is dropped.
-                    if (result := getattr(found.cursor, "_result", None)) is not None:
-                        result.unbuffered_active = False
-                    raise
+                yield from found
         finally:
             driver.use_unicode = True
 
@@ -377,7 +372,7 @@ class MySqlDialect:
 
 @cache
 def _streaming_cursor() -> type[Any]:
-    """The driver's own reads on when it is closed, and fails where the connection is gone."""
+    """The driver's own reads on when it is closed or dropped, and fails once more where the connection is gone."""
     import pymysql  # noqa: PLC0415 - loaded when it is used
     from pymysql.cursors import SSCursor  # noqa: PLC0415
 
