@@ -37,7 +37,7 @@ _LOCKS: Final[Mapping[str, _Lock]] = {
     ),
     "mysql": _Lock("SELECT GET_LOCK(:name, 0)", "SELECT IS_USED_LOCK(:name) IS NOT NULL"),
     "mssql": _Lock(
-        "DECLARE @taken int; EXEC @taken = sp_getapplock @Resource = :name, @LockMode = 'Exclusive',"
+        "SET NOCOUNT ON; DECLARE @taken int; EXEC @taken = sp_getapplock @Resource = :name, @LockMode = 'Exclusive',"
         " @LockOwner = 'Session', @LockTimeout = 0; SELECT CASE WHEN @taken >= 0 THEN 1 ELSE 0 END",
         "SELECT CASE WHEN APPLOCK_TEST('public', :name, 'Exclusive', 'Session') = 0 THEN 1 ELSE 0 END",
     ),
@@ -114,5 +114,4 @@ def _answer(connection: sa.Connection, sql: str, token: str) -> bool:
     number = int(token, 16)
     named = {"name": f"ocblob-{token}", "high": number >> 28, "low": number & (1 << 28) - 1}
     statement = sa.text(sql)
-    wanted = {name: value for name, value in named.items() if name in statement._bindparams}  # noqa: SLF001
-    return bool(connection.execute(statement, wanted).scalar())
+    return bool(connection.execute(statement, {name: named[name] for name in statement.compile().params}).scalar())
