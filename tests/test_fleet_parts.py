@@ -163,6 +163,12 @@ def test_when_all_fail_it_gives_up() -> None:
     assert run.HOPELESS_PARTS + 8 >= len(cluster.keys)
 
 
+def test_when_there_are_few_and_all_fail() -> None:
+    """That is no pass with something left over, it is none."""
+    with pytest.raises(FleetError, match=r"no part could be done: .*no route"):
+        fly([failed(), failed()])
+
+
 def test_few_parts_are_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two for each thread: a scheduler never holds a pass of a million parts; Ctrl-C cancels those."""
     monkeypatch.setattr(run, "wait_for_one", raising(KeyboardInterrupt()))

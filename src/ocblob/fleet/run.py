@@ -152,9 +152,11 @@ class _Flight:
         self._pending[future] = part
 
     def finish(self) -> None:
-        """Until no part is on its way."""
+        """Until no part is on its way. Raises `FleetError` if not a single one is done."""
         while self._pending:
             self._wait()
+        if self._report.parts_failed and self._report.parts_failed == self._report.parts:
+            raise FleetError(f"no part could be done: {self._report.problems[0]}")
 
     def _wait(self) -> None:
         with self._reached(), contextlib.suppress(TimeoutError):
