@@ -19,6 +19,7 @@ from ocblob.databases.disk import activity
 from ocblob.maintaining.lock import sole_maintainer
 from samples import cell, payload
 from talks import Talk, make_talks
+from test_watch_command import watching
 
 MIB = 1 << 20
 TALKS = (
@@ -243,6 +244,21 @@ def test_a_server_s_counters_tell_who_wrote(url: str) -> None:
     time.sleep(1.1)
     execute(url, "UPDATE session SET title = 'new' WHERE id = 'ses_1'")
     assert before != settled(lambda: activity(address))
+
+
+def test_watch_waits_for_a_write(cli: Cli, url: str) -> None:
+    """A pass at once; none while nobody writes, its own writes included; another one after a write."""
+    with watching(cli.root, "--db", url, "--every", "1s") as watcher:
+        watcher.waits_for("maintain: offloaded 10 payloads")
+        passes = 0
+        while passes != watcher.count("maintain:"):
+            passes = watcher.count("maintain:")
+            time.sleep(2.5)
+        execute(url, "UPDATE part SET time_updated = 7")
+        watcher.waits_for("maintain:", passes + 1)
+        assert 0 == watcher.end()
+    assert f"watching {server_address(url).name}" in watcher.said[0]
+    assert 0 == watcher.count(PASSWORD)
 
 
 def settled(look: Callable[[], Any]) -> Any:

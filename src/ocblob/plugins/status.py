@@ -200,8 +200,8 @@ def _differences(options: Mapping[str, Any], database: config.Place, store: conf
         own_database = database_of(options)
         if not same_place(own_database.url, database.url):
             found.append(
-                f"the plugin's database is {own_database.url}, a command here uses {database.url} ({database.source});"
-                " `ocblob plugin install --db` makes them one"
+                f"the plugin's database is {own_database.shown}, a command here uses {database.shown}"
+                f" ({database.source}); `ocblob plugin install --db` makes them one"
             )
     except UsageError as error:
         found.append(str(error))
