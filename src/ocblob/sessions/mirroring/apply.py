@@ -187,7 +187,7 @@ class _Run:
         way, found = self._way, list[Sent | None]()
         with way.target.snapshot() as state:
             # A session's own row comes first: where it is not, nothing is.
-            new = {facts.id for facts in group if not state.exists(way.tree, facts.id)}
+            new = {facts.id for facts in group if not (read or state.exists(way.tree, facts.id))}
         sender = Sender(
             way.target,
             way.tree,

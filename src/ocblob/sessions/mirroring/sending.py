@@ -117,8 +117,8 @@ class Sender:
         if ours is None:
             # A mirror that was interrupted leaves rows without a record. Rows that somebody else wrote have no digest.
             ours = bool(marks) and all(mark.digest for mark in marks.values())
-        sent.by_marks = ours and not read
-        if not (new or sent.by_marks):
+        sent.by_marks = new or (ours and not read)
+        if not sent.by_marks:
             with self._target.snapshot() as state:
                 marks = marks_read(state, self._tree, sent.lies, facts.id)
         sent.tables.update(table for table, _ in marks)
