@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ocblob.cells import OwnedTable, SessionTree
+from ocblob.cells import OwnedTable, SearchedColumn, SessionTree
 from ocblob.databases.session_rows import (
     DeleteResult,
     Inserter,
@@ -60,6 +60,10 @@ class MemorySessions:
 
     def check_tree(self, tree: SessionTree) -> None:
         """All is known."""
+
+    def search(self, columns: Sequence[SearchedColumn], words: str) -> set[str]:
+        """Not here."""
+        raise NotImplementedError
 
     def delete_sessions(self, *_arguments: object, **_more: object) -> DeleteResult:
         """Not here."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ocblob import passes
+from ocblob.databases.addresses import file_address
 from ocblob.errors import UsageError
 
 
@@ -18,7 +19,7 @@ def test_a_no_stops_before_anything_is_touched(tmp_path: Path, monkeypatch: pyte
         return False
 
     with pytest.raises(UsageError, match="belongs to another user") as caught:
-        passes.check_owner(tmp_path / "app.db", no)
+        passes.check_owner(file_address(tmp_path / "app.db"), no)
 
     assert "--yes" in caught.value.hint
     assert [str(tmp_path / "app.db") in question for question in questions] == [True]
@@ -28,4 +29,4 @@ def test_ones_own_database_is_no_question(tmp_path: Path, monkeypatch: pytest.Mo
     """Nobody is asked about a database of one's own."""
     monkeypatch.setattr(passes, "is_other_users", lambda _: False)
 
-    passes.check_owner(tmp_path / "app.db", lambda question: pytest.fail(f"asked: {question}"))
+    passes.check_owner(file_address(tmp_path / "app.db"), lambda question: pytest.fail(f"asked: {question}"))

@@ -46,7 +46,8 @@ def mirror(cli: Cli, path: Path, url: str) -> dict[str, Any]:
     """All sessions are there."""
     done = cli.run("mirror", "--to", url, "--db", path, "--json")
     assert 0 == done.code, done
-    return done.json["report"]
+    report: dict[str, Any] = done.json["report"]
+    return report
 
 
 def pull(cli: Cli, path: Path, url: str, *more: str) -> Done:

@@ -242,7 +242,7 @@ class MsSqlDialect:
     def written(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """See `SqlDialect`."""
         known = isinstance(column.type, sa.types.String | sa.types._Binary)  # noqa: SLF001 - VARBINARY has no public base
-        return column if known else sa.cast(column, mssql.NVARCHAR("max"))
+        return column if known else sa.cast(column, mssql.NVARCHAR())
 
     def row_place(self, table: sa.Table) -> Sequence[sa.ColumnElement[Any]]:
         """See `SqlDialect`."""
