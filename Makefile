@@ -31,6 +31,7 @@ bench: $(VENV)/installed  ## the figures of the README
 	$(BIN)/python benchmarks/bench_opencode.py
 	$(BIN)/python benchmarks/bench_sessions.py
 	$(BIN)/python benchmarks/bench_watch.py
+	$(BIN)/python benchmarks/bench_databases.py
 
 clean:
 	rm -rf $(VENV) .cache .coverage* demo build dist
