@@ -11,6 +11,8 @@ from server_process import PASSWORD
 from command_line import Cli, Done, cli_in
 from mirrors import make_odd
 from ocblob.digest import digest_of
+from ocblob.ref import Ref
+from ocblob.rewrite import reference_text
 from samples import object_path, opened, payload, query
 from talks import Talk, make_talks, rows, sessions
 
@@ -185,3 +187,19 @@ def test_a_lost_blob_stops_one_session(cli: Cli, path: Path, postgresql_url: str
 
     assert (3, ["ses_a1", "ses_b"]) == (done.code, sessions(path))
     assert digest_of(payload(SIZE, "ses_a")) in json.dumps(done.json["problems"])
+
+
+def test_a_ref_that_only_a_mirror_makes_stays(cli: Cli, path: Path, postgresql_url: str) -> None:
+    """Somebody attached what he had saved from a mirror: it would come back as another thing than it is."""
+    ref = Ref(digest_of(payload(SIZE, "ses_a")), SIZE, (("by", "mirror"),))
+    text = reference_text("application/pdf", ref)
+    assert text is not None
+    with opened(path) as db:
+        data = f'{{"type":"file","url":"data:application/pdf;base64,{text.decode()}"}}'
+        db.execute("UPDATE part SET data=? WHERE id='prt_ses_b_1'", (data,)).fetchall()
+    mirror(cli, path, postgresql_url)
+
+    code, words = retain(cli, path, postgresql_url)
+
+    assert (3, ["ses_b"]) == (code, sessions(path))
+    assert "it has a ref that only a mirror makes" in words

@@ -101,15 +101,19 @@ class MirrorSeal:
             state = here if keeps else RehydratedSnapshot(here, source.payloads, StoreBlobs(store))
             digest = session_digest(here, self.tree, session)
             try:
-                sent = sent_sums(state, self.tree, lies, session, transform=transform, directory=self.directory)
+                sent, payloads = sent_sums(
+                    state, self.tree, lies, session, transform=transform, directory=self.directory
+                )
             except DatabaseLockedError:
                 raise
             except DatabaseError as error:
                 return digest, str(error)
-        made, named = Counter[str](), Counter[str]()
+        made, named, stood_for = Counter[str](), Counter[str](), 0
 
         def look(row: Row) -> None:
+            nonlocal stood_for
             for ref in refs_of(row):
+                stood_for += ref.by == BY
                 if trouble := self._trouble(ref):
                     (made if ref.by == BY else named)[trouble] += 1
 
@@ -119,6 +123,9 @@ class MirrorSeal:
         if not why and made:
             # They stand for payloads that are here: there is no reason to let these go.
             why = f"its payloads are {refs_words(made)}"
+        elif not why and stood_for != payloads and not self.database.keeps_records:
+            # It would come back as a payload, which it is not here.
+            why = "it has a ref that only a mirror makes"
         return digest, why or self.lacking.why(named)
 
     def _trouble(self, ref: Ref) -> str:

@@ -24,22 +24,25 @@ def sent_sums(  # noqa: PLR0913
     *,
     transform: Transform,
     directory: Path | None,
-) -> Sums:
-    """What a target would get of a session now. Raises `DatabaseError` for rows that have no place there.
+) -> tuple[Sums, int]:
+    """What a target would get of a session now, and how many payloads would be refs there.
 
-    Memory: one row without its large contents, which wait in `directory`.
+    Raises `DatabaseError` for rows that have no place there. Memory: one row without its large contents, which wait
+    in `directory`.
     """
-    sums = dict[str, RowSum]()
+    sums, payloads = dict[str, RowSum](), 0
     with Scratch(directory) as scratch:
         for owned in tree.owned:
             for row in source.rows(owned, session):
                 if owned.table not in lies:
                     raise DatabaseError(f"there is no table {owned.table} in it")
                 lie = lies[owned.table]
-                fitted = lie.fitted(transform(owned.table, lie.columns, row, scratch).row)
+                moved = transform(owned.table, lie.columns, row, scratch)
+                payloads += len(moved.wanted)
+                fitted = lie.fitted(moved.row)
                 sums.setdefault(owned.table, RowSum()).add(lie.digest(fitted))
                 scratch.rewind(0)
-    return sums
+    return sums, payloads
 
 
 def held_sums(
