@@ -76,6 +76,7 @@ class PostgreSqlDialect:
         " WHERE NOT t.tgisinternal AND t.tgtype & 8 <> 0 AND c.relnamespace = current_schema()::regnamespace"
     )
     keys_off: Final = ("SET LOCAL session_replication_role = replica", "SET LOCAL session_replication_role = origin")
+    long_indexed: Final = True
     large_bytes: Final = 4 * 1024 * 1024
 
     def engine_options(self) -> Mapping[str, Any]:
@@ -202,13 +203,19 @@ class PostgreSqlDialect:
         return data.decode("utf-8")
 
     def whole(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """See `SqlDialect`."""
-        return self.content(column)
+        """See `SqlDialect`: as it is; `rows` hands a `varchar` out as the bytes that came, and to be one costs nothing."""
+        if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - no public base
+            return column
+        return sa.cast(column, sa.VARCHAR)
 
     def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
         """See `SqlDialect`: through the driver, since a cursor of the server's asks for each row."""
+        from psycopg.types.string import ByteaBinaryLoader  # noqa: PLC0415 - loaded when it is used
+
         compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
         with _driver(connection, compiled.string) as cursor:
+            # Neither the server nor Python makes it another text: all of it is read, decoded and encoded for that.
+            cursor.adapters.register_loader("varchar", ByteaBinaryLoader)
             yield from cursor.stream(compiled.string, compiled.params)
 
     def stream(
