@@ -116,9 +116,9 @@ class Keeping(SQLiteDatabase):
         """It does."""
         return True
 
-    def records(self) -> Iterator[MirroredSession]:
+    def records(self, session: str | None = None) -> Iterator[MirroredSession]:
         """See `MirrorDatabase`."""
-        return iter(tuple(self.kept.values()))
+        return iter([kept for kept in self.kept.values() if session in {None, kept.session}])
 
     def marks(self, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:
         """See `MirrorDatabase`."""

@@ -98,8 +98,8 @@ def test_only_rows_that_changed_are_put(source: Path, keeping: Keeping, store: B
     """A part that was added, one that was changed, and one that is gone: nothing else is written."""
     Mirroring(source, keeping, store).run()
     with opened(source) as db, db:
-        insert(db, "part", id="prt_new", message_id="msg_ses_a_2", session_id="ses_a", time_created=1, time_updated=1,
-               data=cell(payload(30_000, "new")))  # fmt: skip
+        insert(db, "part", id="prt_new", message_id="msg_ses_a_2", session_id="ses_a", time_created=1,
+               time_updated=2_000_000_000_000, data=cell(payload(30_000, "new")))  # fmt: skip
     change(source, "UPDATE part SET data='{}' WHERE id='prt_ses_b_2'", "DELETE FROM part WHERE id='prt_ses_a_1'")
     report = Mirroring(source, keeping, store).run()
 
@@ -140,6 +140,7 @@ def test_a_run_that_is_cut_short_is_completed_by_the_next(
         with pytest.raises(Broken):
             Mirroring(source, target, store).run()
         change(source, "DELETE FROM part WHERE id='prt_ses_a_2'", "UPDATE event_sequence SET seq=999")
+        change(source, "UPDATE session SET time_updated=time_updated+1")
         report = Mirroring(source, target, store).run()
         assert [] == report.problems
         assert report.complete

@@ -59,7 +59,7 @@ def test_a_mirror_beside_other_tables_follows_its_source(source: Path, tmp_path:
 
     change(source, "ALTER TABLE part ADD mood TEXT DEFAULT 'calm'", "DELETE FROM part WHERE id='prt_ses_b_1'")
     write_more(source, "ses_a", "more")
-    change(source, "UPDATE part SET mood=NULL WHERE id='prt_more'")
+    change(source, "UPDATE part SET mood=NULL WHERE id='prt_more'", "UPDATE session SET time_updated=time_updated+1")
     later = mirror(source, server_url, store)
     assert ["column mood"] == [" ".join(words.split()[:2]) for words in later.made]
     assert later.complete

@@ -73,8 +73,8 @@ class MirrorDatabase(Protocol):
         with nothing changed.
         """
 
-    def records(self) -> Iterator[MirroredSession]:
-        """What is recorded of every session; nothing where no records are kept."""
+    def records(self, session: str | None = None) -> Iterator[MirroredSession]:
+        """What is recorded of one session, or of every one; nothing where no records are kept."""
 
     def marks(self, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:
         """The rows that are there of a session in one of its tables, in their order, by what was kept of them.

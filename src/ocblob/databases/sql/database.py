@@ -210,11 +210,11 @@ class SqlDatabase:
 
         return prepare(self.server, self.known, definitions)
 
-    def records(self) -> Iterator[MirroredSession]:
+    def records(self, session: str | None = None) -> Iterator[MirroredSession]:
         """See `MirrorDatabase`."""
         from ocblob.databases.sql.mirror_records import records  # noqa: PLC0415
 
-        return records(self.server, self.known)
+        return records(self.server, self.known, session)
 
     def marks(self, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:
         """See `MirrorDatabase`."""

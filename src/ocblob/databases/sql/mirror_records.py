@@ -35,18 +35,18 @@ TABLE: Final = sa.Table(
 )
 
 
-def records(server: Server, tables: Tables) -> Iterator[MirroredSession]:
+def records(server: Server, tables: Tables, session: str | None) -> Iterator[MirroredSession]:
     """See `MirrorDatabase`."""
     if SESSION not in tables.all_names():
         return
     with server.snapshot() as connection:
         statement = sa.select(TABLE).order_by(TABLE.c.session)
+        if session is not None:
+            statement = statement.where(server.dialect.is_text(TABLE.c.session, session))
         with connection.execution_options(yield_per=PAGE_ROWS).execute(statement) as found:
-            for session, digest, rows, source_rows, source_size, used, origin, when, columns in found:
+            for name, digest, rows, source_rows, source_size, used, origin, when, columns in found:
                 named = {table: tuple(names) for table, names in json.loads(columns).items()}
-                yield MirroredSession(
-                    session, digest, rows, source_rows, source_size, used, origin, when, columns=named
-                )
+                yield MirroredSession(name, digest, rows, source_rows, source_size, used, origin, when, columns=named)
 
 
 def put_records(connection: sa.Connection, records: Sequence[MirroredSession]) -> None:

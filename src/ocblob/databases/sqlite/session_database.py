@@ -87,8 +87,9 @@ class SQLiteSessions:
         self._schema.forget()
         return made
 
-    def records(self) -> Iterator[MirroredSession]:
+    def records(self, session: str | None = None) -> Iterator[MirroredSession]:
         """See `MirrorDatabase`."""
+        del session
         return iter(())
 
     def marks(self, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:

@@ -207,8 +207,8 @@ class _Run:
         ):
             for facts in group:
                 self._context.send(facts.id, source, feeder)
-                owner = self._plan.owners.get(facts.id)
-                ours = None if owner is None else owner == self._origin
+                known = self._plan.recorded.get(facts.id)
+                ours = None if known is None else known.origin == self._origin and not known.is_newer(facts)
                 columns = self._plan.columns.get(facts.id)
                 found.append(
                     sender.send(facts, source, feeder, columns=columns, new=facts.id in new, ours=ours, read=read)

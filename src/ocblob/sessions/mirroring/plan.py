@@ -7,10 +7,33 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ocblob.cells import SessionTree
+from ocblob.databases.mirror_rows import MirroredSession
 from ocblob.databases.opening import HostDatabase
 from ocblob.databases.session_rows import SessionFacts
 from ocblob.errors import OcblobError
 from ocblob.sessions.trees import descendants, forest
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the target's record says of a session."""
+
+    origin: str
+    used_ms: int | None
+    """When it had been used last in its source."""
+
+    @classmethod
+    def of(cls, record: MirroredSession) -> "Recorded":
+        """The same of a whole record."""
+        return cls(record.origin, record.source_used_ms)
+
+    def is_older(self, facts: SessionFacts) -> bool:
+        """Whether the source has used it since."""
+        return facts.used_ms is not None and (self.used_ms is None or self.used_ms < facts.used_ms)
+
+    def is_newer(self, facts: SessionFacts) -> bool:
+        """Whether the source has an older state of it: a backup, say, or what a deletion has left."""
+        return self.used_ms is not None and (facts.used_ms is None or self.used_ms > facts.used_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +44,8 @@ class MirrorPlan:
     """A parent before its children."""
     skipped: int
     """Sessions that are as they were."""
-    owners: Mapping[str, str]
-    """Of each of these sessions that the target has a record of, the origin."""
+    recorded: Mapping[str, Recorded]
+    """Of each of these sessions that the target has a record of."""
     columns: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Of each of these sessions that the source has a record of, the columns that its tables had."""
 
@@ -59,8 +82,10 @@ def plan_mirror(  # noqa: PLR0913
     past = _past(source, target, tree)
     in_order = (facts[session] for found in forest(facts.values()) for session in found.sessions if session in wanted)
     going = tuple(each for each in in_order if verify or not past.had(each, origin))
-    owners = {each.id: past.origins[each.id] for each in going if each.id in past.origins}
-    return MirrorPlan(going, len(wanted) - len(going), owners, _columns(source, {each.id for each in going}))
+    recorded = {
+        each.id: Recorded(past.origins[each.id], past.recorded[each.id][2]) for each in going if each.id in past.origins
+    }
+    return MirrorPlan(going, len(wanted) - len(going), recorded, _columns(source, {each.id for each in going}))
 
 
 def common_tree(tree: SessionTree, target: HostDatabase) -> SessionTree:

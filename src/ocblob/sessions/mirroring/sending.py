@@ -21,6 +21,7 @@ from ocblob.sessions.mirroring.looking import (
     rows_there,
 )
 from ocblob.sessions.mirroring.lying import Lie, Lies, key_digest
+from ocblob.sessions.mirroring.plan import Recorded
 from ocblob.sessions.mirroring.report import MirrorFate, MirrorReport
 from ocblob.sessions.mirroring.scratch import Scratch
 from ocblob.sessions.mirroring.transforming import Transform, Transformed
@@ -105,8 +106,8 @@ class Sender:
         """Put what the target does not have. None if the session is left; the report says why.
 
         `new` says that the target has no such session. `ours` says whether the target's record is of this source, None
-        if there is none: where it is, rows that went from the source go from the target too. `columns` are those that
-        the session's rows have, where that is known.
+        if there is none: where it is, rows that went from a source that has used the session since go from the target
+        too. `columns` are those that the session's rows have, where that is known.
         With `read` what is kept of rows is not trusted.
         """
         if not source.exists(self._tree, facts.id):
@@ -129,13 +130,34 @@ class Sender:
             self._remove(sent, feeder, comparison.left)
             for key in comparison.left:
                 del marks[key]
+        if len(marks) > facts.rows and not self._may_shrink(facts):
+            return None
         self._put(sent, source, feeder, marks)
+        if marks and not self._may_shrink(facts):
+            return None
         self._remove(sent, feeder, marks.keys())
         return sent
 
     def close(self) -> None:
         """Hold nothing in the target."""
         self._recent.release()
+
+    def _may_shrink(self, facts: SessionFacts) -> bool:
+        """Whether rows that went from the source may go from the target; if not, the report says why.
+
+        A retention that is deleting a large session, or was killed at that, has used nothing, and recorded the session
+        before its first row went. So the record is read now, when the source's state is the one that rows come from.
+        """
+        record = next(self._target.records(facts.id), None)
+        if self._manner.force or record is None or Recorded.of(record).is_older(facts):
+            return True
+        self._report.leave(
+            facts.id,
+            MirrorFate.CONFLICT,
+            "rows of it went from the source, which has not used it since they were mirrored: `ocblob pull` brings them"
+            " back, `ocblob mirror --force` takes them from the target too",
+        )
+        return False
 
     def _goes(self, session: str, comparison: Comparison) -> bool:
         match comparison.verdict:
