@@ -7,6 +7,7 @@ import pytest
 from ocblob.backends.local import LocalBackend
 from ocblob.digest import digest_of
 from ocblob.errors import StoreFormatError, StoreUnavailableError, UsageError
+from ocblob.store.places import Machine
 from ocblob.store.registry import Registry
 
 DIGEST = digest_of(b"pinned")
@@ -118,3 +119,25 @@ def test_only_digests_are_pinned(registry: Registry, tmp_path: Path, digest: str
         registry.pin(digest, why="test")
 
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [
+        ("/srv/a.db", False),
+        ("postgresql://u@localhost/db", False),
+        ("postgresql://u@127.0.0.1:5433/db", False),
+        ("mysql://u@[::1]/db", False),
+        ("postgresql:///db?host=/run/postgresql", False),
+        ("mssql://u@localhost%5Cexpress/db", False),
+        ("postgresql://u@db.example/db", True),
+        ("mysql://u@10.0.0.7:3306/db", True),
+    ],
+)
+def test_a_server_on_loopback_is_on_one_machine(tmp_path: Path, url: str, *, is_here: bool) -> None:
+    """On another machine the same URL is another database: what it names says nothing of what this one names."""
+    one, other = (Registry(LocalBackend(tmp_path), machine=Machine(name, name)) for name in ("one", "other"))
+    entry = one.register(url, host="opencode")
+
+    assert (True, is_here) == (one.is_here(entry), other.is_here(entry))
+    assert is_here == (entry == other.register(url, host="opencode"))

@@ -2,6 +2,7 @@
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from ocblob.errors import UsageError
 
@@ -19,6 +20,17 @@ def refuse_secrets(url: str) -> None:
             f"{shown_url(url)}: a URL must not hold a password or a key",
             hint="put it where the driver looks for it: its environment or its configuration",
         )
+
+
+def means_this_machine(url: str) -> bool:
+    """Whether another machine would mean something else by it: a path, or a server on loopback or a socket."""
+    if not SCHEME.match(url):
+        return True
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return True
+    return host in {"", "::1", "."} or host.startswith(("localhost", "127.", "(local"))
 
 
 def is_secret(name: str) -> bool:

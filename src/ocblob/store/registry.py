@@ -12,6 +12,7 @@ from ocblob.digest import check_digest, digest_of
 from ocblob.errors import ObjectNotFoundError, StoreFormatError
 from ocblob.store.layout import DATABASES, PINS, get_json, put_json
 from ocblob.store.places import Machine
+from ocblob.urls import means_this_machine
 
 _NO_MACHINE = Machine("", "")
 
@@ -30,7 +31,9 @@ class RegisteredDatabase:
     tables: tuple[str, ...] = ()
     """The cells that were named, as `table:column`; empty if the host profile names them."""
     machine: str = ""
-    """The id of the machine that the path is on; empty if every machine that uses the store can reach it."""
+    """The id of the machine that the path, or a server on loopback, is on; empty if every machine that uses the store
+    can reach it.
+    """
     machine_name: str = ""
     files: tuple[str, ...] = ()
     """Text files beside the database whose lines may name blobs too: resolved paths, some may not be there."""
@@ -57,7 +60,7 @@ class Registry:
         self, url: str, *, host: str, tables: Iterable[str] = (), files: Iterable[str] = ()
     ) -> RegisteredDatabase:
         """Enter a database; one that is known stays, and gains the cells and the files that are named now."""
-        machine = self._machine if self._machine is not None and "://" not in url else _NO_MACHINE
+        machine = self._machine if self._machine is not None and means_this_machine(url) else _NO_MACHINE
         database_id = digest_of(f"{machine.id}{url}".encode("utf-8", "surrogateescape"))[:16]
         key = f"{DATABASES}{database_id}.json"
         entry = RegisteredDatabase(
