@@ -2,6 +2,7 @@
 
 OcblobError
 ├── UsageError                  an option or a setting that cannot be meant
+│   └── UnknownHostError        whose rows a database has is not known, and was not said
 ├── BlobError                   one blob cannot be given out
 │   ├── BlobMissingError        no copy anywhere
 │   ├── BlobExpiredError        the last copy went by policy; a tombstone tells when
@@ -39,6 +40,10 @@ class OcblobError(Exception):
 
 class UsageError(OcblobError):
     """An option, an argument or a setting is not usable."""
+
+
+class UnknownHostError(UsageError):
+    """A database is no known host's, and nobody says which cells count."""
 
 
 class BlobError(OcblobError):

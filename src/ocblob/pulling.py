@@ -9,7 +9,7 @@ from ocblob import config
 from ocblob.cells import SessionTree
 from ocblob.databases.disk import host_waits
 from ocblob.databases.session_rows import SessionFacts
-from ocblob.errors import BackendError, DatabaseUnsupportedError, OcblobError, UsageError
+from ocblob.errors import BackendError, DatabaseUnsupportedError, OcblobError, UnknownHostError, UsageError
 from ocblob.marks import Marks
 from ocblob.passes import Opened, opened, register, session_tree
 from ocblob.pulled import note_pulled
@@ -56,7 +56,7 @@ def mirror_opened(place: config.Place, *, trusting: bool = False) -> Iterator[tu
     with ExitStack() as stack:
         try:
             at = stack.enter_context(opened(place))
-        except UsageError as error:
+        except UnknownHostError as error:
             raise DatabaseUnsupportedError(f"{place.shown} is no mirror: {error}") from error
         records = {record.session: record for record in at.database.records()}
         yield at, MirrorSource(at.database, session_tree(at), at.profile.name, at.all_columns, records, trusting)

@@ -12,7 +12,7 @@ from ocblob.cells import SessionTree
 from ocblob.databases.disk import sizes
 from ocblob.databases.opening import HostDatabase
 from ocblob.databases.vacuum import FileSizes, VacuumReport
-from ocblob.errors import BackendError, DatabaseUnsupportedError, UsageError
+from ocblob.errors import BackendError, DatabaseUnsupportedError, UnknownHostError, UsageError
 from ocblob.filesystem import is_other_users
 from ocblob.mirror_sealing import NamedMirror, mirror_seal
 from ocblob.passes import Opened, opened, register, session_tree
@@ -131,8 +131,8 @@ def _sessions(place: config.Place, *, write: bool) -> Iterator[tuple[HostDatabas
     with contextlib.ExitStack() as stack:
         try:
             at = stack.enter_context(opened(place, write=write))
-        except UsageError as error:
-            # Of no known host; there is no option that would tell whose its rows are.
+        except UnknownHostError as error:
+            # There is no option that would tell whose its rows are.
             raise DatabaseUnsupportedError(f"{place.shown}: {error}; nothing was changed") from error
         yield at.database, session_tree(at), at
 

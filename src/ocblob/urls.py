@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 from ocblob.errors import UsageError
 
 _TELLTALE: Final = "secret|token|passw|credential|signature|access_?key|account_?key|api_?key|sas"
-_OF_DATABASE: Final = re.compile(r"^((?:postgres(?:ql)?|mysql|mariadb|mssql)[^:/]*://[^:@/?#]*):[^?]*@", re.IGNORECASE)
-"""The driver takes all up to the last @ for the password, slashes too."""
+_OF_DATABASE: Final = re.compile(
+    r"^(\s*(?:postgres(?:ql)?|mysql|mariadb|mssql)[^:/]*://[^:@/?#]*):(?:[^?]*@|[^@]*@)", re.IGNORECASE
+)
+"""The driver takes all up to an @ for the password: slashes too, and a question mark if there is no @ before it."""
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """Two letters at least: `C:\\store` is a path."""
 
@@ -40,7 +42,7 @@ def is_secret(name: str) -> bool:
 
 def shown_url(url: str) -> str:
     """A URL for messages: without a password, and without the values of options that look like secrets."""
-    if not SCHEME.match(url):
+    if not SCHEME.match(url.lstrip()):
         return url
     url = _OF_DATABASE.sub(r"\1@", url)
     hidden = re.sub(r"(://[^/@:?#]*):[^@/]*@", r"\1@", url)

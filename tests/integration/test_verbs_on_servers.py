@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from mariadb import MariaDB
+from postgresql import PostgreSQL
 from served import dump, engine_of, execute, serve
-from server_process import PASSWORD
+from server_process import OWNER, PASSWORD
 
 from command_line import Cli, Done, cli_in
 from ocblob import BlobStore
@@ -230,8 +232,42 @@ def test_a_missing_driver_says_how_to_get_it(
     for name in [name for name in sys.modules if name.startswith("ocblob.databases.sql")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    done = run(cli, "status", "--db", url)
-    assert (2, True) == (done.code, f"pip install 'ocblob[{extra}]'" in done.err), done.err
+    commands: list[list[str | Path]] = [
+        ["status", "--db", url],
+        ["retain", "--max-sessions", "1", "--no-archive", "--db", url],
+        ["pull", "--session", "ses_0", "--from", url, "--db", make_talks(cli.root / "here.db", TALKS[:1])],
+    ]
+    for words in commands:
+        done = run(cli, *words)
+        assert (2, True) == (done.code, f"pip install 'ocblob[{extra}]'" in done.err), done.err
+
+
+@pytest.mark.parametrize("options", ["?connect_timeout=soon", "?ssl_ca=/nowhere/ca.pem", "?frobnicate=1"])
+def test_options_that_the_driver_does_not_take(cli: Cli, options: str) -> None:
+    """A usage error with the driver's words, whatever the driver throws."""
+    done = run(cli, "status", "--db", f"mysql://u:{PASSWORD}@{REFUSED}/d{options}")
+    assert (2, False) == (done.code, "Traceback" in done.err), done.err
+
+
+def test_a_url_of_mysql_that_names_no_database(cli: Cli, mariadb: MariaDB) -> None:
+    """There is no schema that could be meant."""
+    done = run(cli, "status", "--db", mariadb.url(""))
+    assert (2, True) == (done.code, "names no database" in done.err), done.err
+
+
+def test_a_schema_with_capitals_and_quotes(cli: Cli, file: Path, postgresql: PostgreSQL) -> None:
+    """The first of the search path is the one that is meant, however it is called."""
+    database = postgresql.fresh_database()
+    postgresql.execute(
+        f'CREATE SCHEMA "Odd ""Schema" AUTHORIZATION {OWNER}',
+        f"ALTER ROLE {OWNER} IN DATABASE {database} SET search_path TO 'Odd \"Schema', public",
+        database=database,
+    )
+    url = serve(file, postgresql.url(database))
+    assert 10 == run(cli, "status", "--db", url, "--json").json["tables"]["part"]["rows"]
+    assert 10 == run(cli, "offload", "--db", url, "--json").json["report"]["payloads"]
+    done = run(cli, "retain", "--db", url, "--max-sessions", "1", "--no-archive")
+    assert (0, [("ses_new",)]) == (done.code, execute(url, "SELECT id FROM session")), done.err
 
 
 def test_a_server_s_counters_tell_who_wrote(url: str) -> None:

@@ -70,10 +70,12 @@ def server_address(url: str) -> Address:
             f"{shown_url(url)}: no such kind of database",
             hint="a path, or a URL that begins with postgresql://, mysql://, mariadb:// or mssql://",
         )
-    if set("@/") & set(rest.partition("?")[0].rpartition("@")[0]):
+    before, _, options = rest.partition("?")
+    if set("@/") & set(before.rpartition("@")[0]) or (":" in before and "@" in options and "@" not in before):
         # It would be read otherwise than it is hidden.
         raise UsageError(
-            f"{shown_url(url)}: where the password ends cannot be told", hint="in a password write %40 for @, %2F for /"
+            f"{shown_url(url)}: where the password ends cannot be told",
+            hint="in a password write %40 for @, %2F for /, %3F for ?",
         )
     kind = _DRIVERS[kind].partition("+")[0]
     full = f"{kind}+{driver}" if driver else _DRIVERS[kind]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ocblob.cells import Column
-from ocblob.errors import UsageError
+from ocblob.errors import UnknownHostError, UsageError
 from ocblob.hosts.base import HostProfile
 from ocblob.hosts.opencode import profile as opencode
 
@@ -32,7 +32,7 @@ def profile_of(
         return replace(detected, columns=(*detected.columns, *added))
     if more:
         return HostProfile(NAME, more)
-    raise UsageError("this is no database of a known host", hint="name the cells with --table table:column")
+    raise UnknownHostError("this is no database of a known host", hint="name the cells with --table table:column")
 
 
 def host_of(tables: Mapping[str, frozenset[str]]) -> str:

@@ -7,8 +7,8 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -60,7 +60,9 @@ class Server:
                 f"{address}: the driver {error.name or self.dialect.driver} is not installed",
                 hint=f"pip install 'ocblob[{self.dialect.extra}]'",
             ) from error
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, TypeError) as error:
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{address}: the driver {self.dialect.driver} cannot be loaded: {error}") from error
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, TypeError, ValueError) as error:
             raise UsageError(f"{address}: {error}") from error
         self.limit = Limit(0, "the server was not asked", "")
         """What one value may have; known once there is a connection."""
@@ -70,6 +72,7 @@ class Server:
         sa.event.listen(self.engine, "engine_connect", self._prepare)
 
     def close(self) -> None:
+        sa.event.listen(self.engine, "do_connect", self._connected)
         """Close every connection."""
         self.engine.dispose()
 
@@ -77,6 +80,13 @@ class Server:
         if connection.info.get("ocblob"):
             return
         for statement in self.dialect.settings(connection, lock_wait_s=LOCK_WAIT_S):
+    def _connected(self, dialect: sa.Dialect, _record: object, words: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """A connection of the driver's. What is no error of its own is about what stands behind `?` in the URL."""
+        try:
+            return dialect.connect(*words, **options)
+        except (TypeError, ValueError, OSError) as error:
+            raise UsageError(f"{self.address}: the driver does not take its options: {self._words(error)}") from error
+
             connection.exec_driver_sql(statement)
         self.limit = self.dialect.limit(connection)
         connection.commit()

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql
 from ocblob.databases.session_rows import Affinity
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.databases.sql.dialects.keepalive import keep_alive
-from ocblob.errors import DatabaseUnsupportedError
+from ocblob.errors import DatabaseUnsupportedError, UsageError
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
 """The server reads a large value from its beginning for each piece."""
@@ -117,8 +117,8 @@ class MySqlDialect:
 
     def check(self, connection: sa.Connection) -> list[str]:
         """See `SqlDialect`."""
-        flush, binlog = connection.exec_driver_sql(
-            "SELECT @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite"
+        name, flush, binlog = connection.exec_driver_sql(
+            "SELECT DATABASE(), @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite"
         ).one()
         warnings = []
         if int(flush) != 1:
@@ -126,6 +126,8 @@ class MySqlDialect:
         if str(binlog).lower() in {"0", "off"}:
             warnings.append("innodb_doublewrite is off: a power cut can damage pages")
         return warnings
+        if name is None:
+            raise UsageError("the URL names no database", hint="mysql://user@host/database")
 
     def limit(self, connection: sa.Connection) -> Limit:
         """See `SqlDialect`: a value that is joined from others is no larger than a packet either."""

@@ -52,7 +52,7 @@ _SIZES: Final = """
         LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
         LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
         LEFT JOIN pg_stat_all_tables l ON l.relid = t.oid
-        WHERE c.relkind IN ('r', 'm') AND c.relnamespace = current_schema()::regnamespace
+        WHERE c.relkind IN ('r', 'm') AND c.relnamespace = quote_ident(current_schema())::regnamespace
     ) measured
 """
 """Counts of rows that were lost, by a server that was killed, are told by the last vacuum's, or free nothing."""
@@ -73,7 +73,8 @@ class PostgreSqlDialect:
     delete_triggers: Final = (
         "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
         # Bit 3 of its type: it runs on DELETE.
-        " WHERE NOT t.tgisinternal AND t.tgtype & 8 <> 0 AND c.relnamespace = current_schema()::regnamespace"
+        " WHERE NOT t.tgisinternal AND t.tgtype & 8 <> 0"
+        " AND c.relnamespace = quote_ident(current_schema())::regnamespace"
     )
     keys_off: Final = ("SET LOCAL session_replication_role = replica", "SET LOCAL session_replication_role = origin")
     long_indexed: Final = True
