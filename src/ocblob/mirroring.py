@@ -125,10 +125,14 @@ def looked_at(address: Address, tree: SessionTree) -> Iterator[HostDatabase | No
 
 
 def check_places(source: Address, target: Address) -> None:
-    """Raise `UsageError` if they are one."""
+    """Raise `UsageError` if they are one, by whatever names: what went into it would go from it."""
     same = source.name == target.name
     if source.path is not None and target.path is not None and target.path.exists():
         same = source.path.samefile(target.path)
+    elif source.path is None and target.path is None and source.kind == target.kind:
+        from ocblob.databases.sql.tokens import is_same  # noqa: PLC0415 - loads SQLAlchemy
+
+        same = same or is_same(source, target)
     if same:
         raise UsageError(f"{target} cannot be a mirror of itself", hint="--from names the source, --to the mirror")
 

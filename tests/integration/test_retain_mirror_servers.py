@@ -135,6 +135,10 @@ class _Idle:
         ("DELETE FROM todo WHERE session_id='ses_b'", "it has 0 rows of todo, and the database 1"),
         ("DELETE FROM ocblob_session WHERE session='ses_b'", "it has no record of it"),
         ("UPDATE ocblob_session SET digest='00' WHERE session='ses_b'", "its record is about other rows"),
+        (
+            "UPDATE part SET ocblob_rowid=-ocblob_rowid WHERE session_id='ses_b'",
+            "its rows of part lie in another order than those of the database",
+        ),
     ],
 )
 def test_rows_and_records_are_looked_at_now(
@@ -149,6 +153,22 @@ def test_rows_and_records_are_looked_at_now(
 
     assert (3, ["ses_b"]) == (code, sessions(path))
     assert f"ses_b: the mirror does not hold it: {words}" in told
+
+
+def test_a_project_that_went_from_the_mirror_is_there_again(
+    cli: Cli, path: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a session would come back into no other database."""
+    mirror(cli, path, postgresql_url)
+    execute(postgresql_url, "DELETE FROM project")
+    with monkeypatch.context() as patch:
+        patch.setattr("ocblob.mirror_sealing.mirror_pass", _Idle)
+        refused = retain(cli, path, postgresql_url)
+    left = len(sessions(path))
+    done = retain(cli, path, postgresql_url)
+
+    assert (3, 4, 0, []) == (refused[0], left, done[0], sessions(path))
+    assert "the mirror does not hold it: it has no project prj, to which the session refers" in refused[1]
 
 
 def test_what_somebody_wrote_there_is_mended_before_anything_goes(cli: Cli, path: Path, postgresql_url: str) -> None:
@@ -203,3 +223,17 @@ def test_a_ref_that_only_a_mirror_makes_stays(cli: Cli, path: Path, postgresql_u
 
     assert (3, ["ses_b"]) == (code, sessions(path))
     assert "it has a ref that only a mirror makes" in words
+
+
+def test_a_database_is_no_mirror_of_itself(cli: Cli, path: Path, server_url: str) -> None:
+    """By whatever name: what it holds would be proven by itself, and be gone. Another database beside it is one."""
+    mirror(cli, path, server_url)
+    other = server_url.replace("127.0.0.1", "localhost")
+    assert other != server_url
+
+    done = cli.run("retain", "--max-age", "12h", "--keep-active", "0d", "--mirror", other, "--db", server_url)
+    back = pull(cli, path, server_url, "--session", "ses_a", "--dry-run")
+
+    assert 2 == done.code, done
+    assert "cannot be a mirror of itself" in done.err
+    assert 0 == back.code

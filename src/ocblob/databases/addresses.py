@@ -40,9 +40,14 @@ class Address:
         return shown_url(self.url) != self.url
 
     @property
+    def kind(self) -> str:
+        """What speaks to a server, without the driver; empty for a file."""
+        return self.url.partition("+")[0]
+
+    @property
     def extra(self) -> str:
         """What has to be installed for it: `pip install 'ocblob[extra]'`."""
-        return _EXTRAS.get(self.url.partition("+")[0], "all")
+        return _EXTRAS.get(self.kind, "all")
 
     @property
     def stem(self) -> str:

@@ -20,7 +20,8 @@ from ocblob.sessions.inlining import NO_STORE
 from ocblob.sessions.lacking import Lacking, refs_words
 from ocblob.sessions.mirror_source import MirrorSource, StoreBlobs, put_back_out_of
 from ocblob.sessions.mirroring import MirrorReport, RehydratedSnapshot, Transformer
-from ocblob.sessions.mirroring.holding import Sums, difference, held_sums, sent_sums, total
+from ocblob.sessions.mirroring.apply import tables_of
+from ocblob.sessions.mirroring.holding import Sums, difference, held_sums, lacking_context, sent_sums, total
 from ocblob.sessions.mirroring.lying import Lies
 from ocblob.sessions.mirroring.transforming import BY, kept
 from ocblob.sessions.seals import Sealed
@@ -119,7 +120,10 @@ class MirrorSeal:
 
         with source.database.snapshot() as there:
             found = held_sums(there, self.tree, lies, session, looked_at=look)
-        why = difference(sent, found) or _record_says(source, session, found)
+            with self.database.snapshot() as here:
+                context = lacking_context(here, there, self.tree, lies, session)
+        # In a host's file a row may lie elsewhere: its own place was taken.
+        why = difference(sent, found, ordered=keeps) or context or _record_says(source, session, found)
         if not why and made:
             # They stand for payloads that are here: there is no reason to let these go.
             why = f"its payloads are {refs_words(made)}"
@@ -143,7 +147,7 @@ class MirrorSeal:
 
 def _shapes(snapshot: Snapshot, database: HostDatabase, tree: SessionTree) -> dict[str, TableShape]:
     there = database.tables()
-    return {owned.table: snapshot.shape(owned.table) for owned in tree.owned if owned.table in there}
+    return {table: snapshot.shape(table) for table in tables_of(tree) if table in there}
 
 
 def _record_says(source: MirrorSource, session: str, found: Sums) -> str:

@@ -73,6 +73,11 @@ class HeldToken:
             self._drop()
             raise
 
+    @property
+    def schema(self) -> str | None:
+        """What the URL means by a table's name alone; known once it is held."""
+        return self._server.engine.dialect.default_schema_name
+
     def close(self) -> None:
         """Give it up."""
         self._drop()
@@ -103,6 +108,17 @@ def sees(address: Address, token: str, *, patience_s: float) -> bool:
         return found
     finally:
         server.close()
+
+
+def is_same(one: Address, other: Address) -> bool:
+    """Whether two URLs mean one schema of one database, however they name it."""
+    with contextlib.closing(HeldToken(one)) as held, contextlib.closing(Server(other, read_only=True)) as server:
+        held.hold()
+        with server.reading() as connection:
+            # MySQL's locks are the whole server's.
+            return held.schema == server.engine.dialect.default_schema_name and _answer(
+                connection, _lock(server).seen, held.token
+            )
 
 
 def _lock(server: Server) -> _Lock:

@@ -32,7 +32,7 @@ class Context:
     def send(self, session: str, source: Snapshot, feeder: Feeder) -> None:
         """What one session refers to; before its own rows."""
         lies = self._lies.of()
-        for table, row in self._rows(session, source):
+        for table, row in context_of(self._tree, session, source):
             lie = lies.get(table)
             if lie is None:
                 continue
@@ -73,16 +73,18 @@ class Context:
             here, now = (lie.value(self._tree.sessions.updated, row) for row in (fitted, reduced))
             return isinstance(here, int) and isinstance(now, int) and here > now
 
-    def _rows(self, session: str, source: Snapshot) -> Iterator[tuple[str, Row]]:
-        columns = source.shape(self._tree.sessions.table).columns
-        for column, table, named in self._tree.context:
-            if column not in columns:
-                continue
-            for row in source.rows(self._tree.sessions, session):
-                value = row.values[columns.index(column)]
-                if isinstance(value, Content):
-                    text = b"".join(value.chunks()).decode("utf-8", "surrogateescape")
-                    yield from map(partial(_of, table), source.context_rows(table, named, text))
+
+def context_of(tree: SessionTree, session: str, source: Snapshot) -> Iterator[tuple[str, Row]]:
+    """What one session refers to, with the tables."""
+    columns = source.shape(tree.sessions.table).columns
+    for column, table, named in tree.context:
+        if column not in columns:
+            continue
+        for row in source.rows(tree.sessions, session):
+            value = row.values[columns.index(column)]
+            if isinstance(value, Content):
+                text = b"".join(value.chunks()).decode("utf-8", "surrogateescape")
+                yield from map(partial(_of, table), source.context_rows(table, named, text))
 
 
 def _of(table: str, row: Row) -> tuple[str, Row]:
