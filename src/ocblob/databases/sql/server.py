@@ -55,12 +55,12 @@ class Server:
             self.engine = sa.create_engine(
                 url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, hide_parameters=True, **self.dialect.engine_options()
             )
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise UsageError(
                 f"{address}: the driver {error.name or self.dialect.driver} is not installed",
                 hint=f"pip install 'ocblob[{self.dialect.extra}]'",
             ) from error
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             raise UsageError(f"{address}: the driver {self.dialect.driver} cannot be loaded: {error}") from error
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, TypeError, ValueError) as error:
             raise UsageError(f"{address}: {error}") from error
@@ -68,18 +68,14 @@ class Server:
         """What one value may have; known once there is a connection."""
         self.longest_transaction_s = 0.0
         self._timing = threading.Lock()
+        sa.event.listen(self.engine, "do_connect", self._connected)
         sa.event.listen(self.engine, "connect", lambda driver, _record: self.dialect.connected(driver))
         sa.event.listen(self.engine, "engine_connect", self._prepare)
 
     def close(self) -> None:
-        sa.event.listen(self.engine, "do_connect", self._connected)
         """Close every connection."""
         self.engine.dispose()
 
-    def _prepare(self, connection: sa.Connection) -> None:
-        if connection.info.get("ocblob"):
-            return
-        for statement in self.dialect.settings(connection, lock_wait_s=LOCK_WAIT_S):
     def _connected(self, dialect: sa.Dialect, _record: object, words: Sequence[Any], options: Mapping[str, Any]) -> Any:
         """A connection of the driver's. What is no error of its own is about what stands behind `?` in the URL."""
         try:
@@ -87,6 +83,10 @@ class Server:
         except (TypeError, ValueError, OSError) as error:
             raise UsageError(f"{self.address}: the driver does not take its options: {self._words(error)}") from error
 
+    def _prepare(self, connection: sa.Connection) -> None:
+        if connection.info.get("ocblob"):
+            return
+        for statement in self.dialect.settings(connection, lock_wait_s=LOCK_WAIT_S):
             connection.exec_driver_sql(statement)
         self.limit = self.dialect.limit(connection)
         connection.commit()

@@ -120,14 +120,14 @@ class MySqlDialect:
         name, flush, binlog = connection.exec_driver_sql(
             "SELECT DATABASE(), @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite"
         ).one()
+        if name is None:
+            raise UsageError("the URL names no database", hint="mysql://user@host/database")
         warnings = []
         if int(flush) != 1:
             warnings.append(f"innodb_flush_log_at_trx_commit is {flush}: a power cut can lose what was committed")
         if str(binlog).lower() in {"0", "off"}:
             warnings.append("innodb_doublewrite is off: a power cut can damage pages")
         return warnings
-        if name is None:
-            raise UsageError("the URL names no database", hint="mysql://user@host/database")
 
     def limit(self, connection: sa.Connection) -> Limit:
         """See `SqlDialect`: a value that is joined from others is no larger than a packet either."""
