@@ -95,7 +95,7 @@ def difference(sent: Sums, held: Sums, *, ordered: bool) -> str:
 def lacking_context(
     source: Snapshot, target: Snapshot, tree: SessionTree, lies: Mapping[str, Lie], session: str
 ) -> str:
-    """What a session refers to and a target does not have; empty if there is nothing. Only whether it is there counts."""
+    """What a session refers to and a target does not have; empty if there is nothing. Whether it is there counts."""
     for table, row in context_of(tree, session, source):
         if table not in lies:
             return f"it has no table {table}, to which the session refers"
