@@ -178,6 +178,8 @@ def _make(server: Server, definition: TableDefinition, connection: sa.Connection
 
 
 def _create(server: Server, table: sa.Table, connection: sa.Connection) -> None:
+    # On SQL Server rows that lie in the order of their key have half of the room for it. The others know no such word.
+    table.primary_key.dialect_options["mssql"]["clustered"] = False
     connection.execute(sa.schema.CreateTable(table))
     for statement in server.dialect.made(connection, table):
         connection.exec_driver_sql(statement)
@@ -193,7 +195,8 @@ def _add_index(table: sa.Table, column: sa.Column[Any], rowid: sa.Column[Any], c
 
 
 def _column(server: Server, connection: sa.Connection, column: ColumnDefinition) -> sa.Column[Any]:
-    kind = server.dialect.type_of(connection, column.affinity, key=bool(column.key))
+    looked_up = bool(column.key) or (column.indexed and not server.dialect.long_indexed)
+    kind = server.dialect.type_of(connection, column.affinity, key=looked_up)
     return sa.Column(column.name, kind, nullable=not column.key, autoincrement=False)
 
 

@@ -53,7 +53,11 @@ class Server:
             )
         try:
             self.engine = sa.create_engine(
-                url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, hide_parameters=True, **self.dialect.engine_options()
+                self.dialect.completed(url),
+                pool_size=POOL_SIZE,
+                max_overflow=POOL_SIZE,
+                hide_parameters=True,
+                **self.dialect.engine_options(),
             )
         except ModuleNotFoundError as error:
             raise UsageError(
@@ -110,7 +114,7 @@ class Server:
         with self.translated(), self.engine.connect() as plain:
             connection = plain.execution_options(isolation_level=self.dialect.snapshot_isolation)
             with connection.begin():
-                connection.exec_driver_sql(self.dialect.snapshot_begin)
+                connection.exec_driver_sql(self.dialect.snapshot_begin).close()
                 yield connection
 
     @contextlib.contextmanager
@@ -124,6 +128,8 @@ class Server:
             begun = time.monotonic()
             try:
                 with connection.begin():
+                    if self.dialect.begin:
+                        connection.exec_driver_sql(self.dialect.begin).close()
                     yield connection
             finally:
                 taken = time.monotonic() - begun

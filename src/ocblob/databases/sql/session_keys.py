@@ -37,7 +37,9 @@ def key_value(dialect: SqlDialect, table: SqlTable, kind: Nature, value: Value) 
         if not stands_in:
             raise
         return _stand_in(value)
-    return _stand_in(value) if stands_in and len(bound) > KEY_CHARS else bound
+    # SQL Server takes a text with blanks at its end for the one without.
+    alike = stands_in and (len(bound) > KEY_CHARS or bound.endswith(" "))
+    return _stand_in(value) if alike else bound
 
 
 def stands_in(bound: object) -> bool:

@@ -1,7 +1,7 @@
 """Words looked for in sessions, by the server: only ids come back."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -9,6 +9,8 @@ from ocblob.cells import SearchedColumn
 from ocblob.databases.session_rows import SEARCHED_BYTES
 from ocblob.databases.sql.server import Server
 from ocblob.databases.sql.tables import Tables, kind_of
+
+_ESCAPE: Final = "/"
 
 
 def search(server: Server, tables: Tables, columns: Sequence[SearchedColumn], words: str) -> set[str]:
@@ -32,7 +34,12 @@ def _sessions(server: Server, tables: Tables, column: SearchedColumn, words: str
     small = server.dialect.octets(cell) <= SEARCHED_BYTES
     # A large cell may come to be read before its size is looked at, unless the order is said.
     text = sa.case((small, cell))
-    wanted = [text.icontains(column.needle(words), autoescape=True)]
+    wanted = [text.icontains(_escaped(column.needle(words)), escape=_ESCAPE)]
     if column.mark:
-        wanted.append(text.contains(column.mark, autoescape=True))
+        wanted.append(text.contains(_escaped(column.mark), escape=_ESCAPE))
     return sa.select(table[column.session]).where(*wanted).distinct()
+
+
+def _escaped(words: str) -> str:
+    """As a pattern of nothing but these; to SQL Server a bracket means something too."""
+    return "".join(f"{_ESCAPE}{char}" if char in f"%_[{_ESCAPE}" else char for char in words)

@@ -63,6 +63,10 @@ class SqlDialect(Protocol):
         """The statement by which a transaction takes its state at once, and not with its first look at a table."""
 
     @property
+    def begin(self) -> str:
+        """The statement by which a transaction that writes begins, where a savepoint alone would begin none; or empty."""
+
+    @property
     def writers_unseen(self) -> bool:
         """Whether a serializable transaction does not see who writes beside it without being serializable."""
 
@@ -75,8 +79,15 @@ class SqlDialect(Protocol):
         """Statements by which a transaction puts in rows that refer to none, and ends that; None: it cannot."""
 
     @property
+    def long_indexed(self) -> bool:
+        """Whether a column of texts of any length may have an index."""
+
+    @property
     def large_bytes(self) -> int:
         """A value of more than this is neither sent nor fetched in one piece."""
+
+    def completed(self, url: sa.URL) -> sa.URL:
+        """The URL with what its driver cannot do without. Raises `ImportError` if the driver cannot be loaded."""
 
     def engine_options(self) -> Mapping[str, Any]:
         """Keyword arguments of `create_engine`."""

@@ -77,13 +77,19 @@ class MySqlDialect:
     driver: Final = "pymysql"
     snapshot_isolation: Final = "REPEATABLE READ"
     snapshot_begin: Final = "START TRANSACTION WITH CONSISTENT SNAPSHOT"
+    begin: Final = ""
     writers_unseen: Final = False
     delete_triggers: Final = (
         "SELECT event_object_table, trigger_name FROM information_schema.triggers"
         " WHERE event_manipulation = 'DELETE' AND event_object_schema = DATABASE()"
     )
     keys_off: Final = ("SET SESSION foreign_key_checks = 0", "SET SESSION foreign_key_checks = 1")
+    long_indexed: Final = True
     large_bytes: Final = 4 * 1024 * 1024
+
+    def completed(self, url: sa.URL) -> sa.URL:
+        """See `SqlDialect`."""
+        return url
 
     def engine_options(self) -> Mapping[str, Any]:
         """See `SqlDialect`."""

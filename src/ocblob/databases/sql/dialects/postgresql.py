@@ -69,6 +69,7 @@ class PostgreSqlDialect:
     driver: Final = "psycopg"
     snapshot_isolation: Final = "REPEATABLE READ"
     snapshot_begin: Final = "SELECT 1"
+    begin: Final = ""
     writers_unseen: Final = True
     delete_triggers: Final = (
         "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
@@ -79,6 +80,10 @@ class PostgreSqlDialect:
     keys_off: Final = ("SET LOCAL session_replication_role = replica", "SET LOCAL session_replication_role = origin")
     long_indexed: Final = True
     large_bytes: Final = 4 * 1024 * 1024
+
+    def completed(self, url: sa.URL) -> sa.URL:
+        """See `SqlDialect`."""
+        return url
 
     def engine_options(self) -> Mapping[str, Any]:
         """Values come in binary: a `bytea` as text has twice the bytes."""
