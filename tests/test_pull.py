@@ -10,6 +10,7 @@ from ocblob.cells import SearchedColumn
 from ocblob.databases.session_rows import SEARCHED_BYTES
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.digest import digest_of
+from ocblob.sessions.mirror_source import MirrorSource
 from samples import object_path, opencode_profile, opened, payload, query, refs
 from talks import Talk, make_talks, rows, sessions, sound
 
@@ -92,6 +93,47 @@ def test_half_a_session_is_completed(cli: Cli, path: Path) -> None:
 
     assert (0, 1, 2) == (done.code, done.json["complete"] and 1, done.json["already_there"])
     assert before == rows(path)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("cure", ["retain", "pull"])
+def test_half_of_what_came_takes_nothing_from_the_mirror(
+    cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch, cure: str
+) -> None:
+    """A pull was killed, and somebody may have gone on with it: not even --force sends that before it is whole."""
+    delete(path, "ses_b")
+    with monkeypatch.context() as patch:
+        patch.setattr("ocblob.pulling.apply_unarchive", _some_of_it)
+        with pytest.raises(Killed):
+            cli.run("pull", "--session", "ses_b", "--db", path)
+    if cure == "retain":
+        change(path, "UPDATE session SET time_updated=time_updated+1")
+    before = rows(cli.root / "mirror.db")
+    done = cli.run("mirror", "--db", path, "--session", "ses_b", "--force")
+    left = rows(cli.root / "mirror.db")
+
+    cured = cli.run(
+        *{"retain": ("retain", "--max-age", "999d"), "pull": ("pull", "--session", "ses_b")}[cure], "--db", path
+    )
+    again = cli.run("mirror", "--db", path, "--session", "ses_b")
+
+    assert (3, before, 0, 0) == (done.code, left, cured.code, again.code), (done, cured, again)
+    assert "rows may be missing" in done.err
+    assert rows(path)["part"] == rows(cli.root / "mirror.db")["part"]
+
+
+def _some_of_it(
+    database: SQLiteDatabase, _tree: object, source: MirrorSource, *_more: object, **_options: object
+) -> None:
+    with database.inserter() as inserter:
+        for _, found in source.sessions(["ses_b"]):
+            for table, row in found:
+                if table.table in {"session", "message"}:
+                    inserter.add(table.table, table.columns, row)
+    raise Killed
 
 
 def test_newer_work_is_never_written_over(cli: Cli, path: Path) -> None:

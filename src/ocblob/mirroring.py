@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ocblob import config
 from ocblob.cells import SessionTree
@@ -18,6 +19,7 @@ from ocblob.passes import Opened, opened, session_tree
 from ocblob.sessions.mirroring import (
     Direction,
     Manner,
+    MirrorFate,
     MirrorPlan,
     MirrorReport,
     apply_mirror,
@@ -28,7 +30,12 @@ from ocblob.space import Say
 from ocblob.store import BlobStore
 from ocblob.store.places import machine_of
 from ocblob.stores import create_store, store_at_hand
+from ocblob.unfinished import Notes
 
+_IN_PIECES: Final = (
+    "a retention or a pull is at it, or was killed at it: rows may be missing, which the next `ocblob retain` or `pull`"
+    " puts back"
+)
 Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 
 
@@ -84,6 +91,8 @@ def mirror_pass(  # noqa: PLR0913
             for warning in (*at.database.warnings, *target.warnings):
                 say(f"warning: {warning}")
             plan = plan_mirror(at.database, target, tree, origin=origin, sessions=sessions, verify=verify)
+            in_pieces = Notes.of(at.database.address).in_pieces() & {each.id for each in plan.sessions}
+            plan = plan.without(in_pieces)
             offloads = offload and target.keeps_records
             store, created = _store(stack, store_place, at, target, needed=offloads, say=say)
             report = apply_mirror(
@@ -100,6 +109,8 @@ def mirror_pass(  # noqa: PLR0913
                 progress=stack.enter_context(bar(plan.size)),
             )
             report.made = made
+            for session in sorted(in_pieces):
+                report.leave(session, MirrorFate.FAILED, _IN_PIECES)
             return MirrorPass(
                 at.database.url, target.url, plan, report, store.url if store and offloads else "", created
             )

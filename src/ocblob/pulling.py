@@ -22,6 +22,7 @@ from ocblob.space import Say
 from ocblob.store import BlobStore
 from ocblob.stores import store_at_hand
 from ocblob.unarchiving import as_planned, beside, note_refs
+from ocblob.unfinished import Notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,8 @@ def pull_pass(  # noqa: PLR0913
             return PullPass(there.database.url, matches, plans, as_planned(plans), look(store, named))
         if store is not None:
             _register(store, at, say, needed=named.any_going)
+        coming = [plan.session for plan in plans if plan.fate is not Fate.REFUSED]
+        end = Notes.of(address).begin_pull(mirror_address.name, coming, at.database)
         report = apply_unarchive(
             at.database,
             tree,
@@ -135,6 +138,8 @@ def pull_pass(  # noqa: PLR0913
             announce=say,
             progress=told,
         )
+        if all(report.fates.get(session, Fate.REFUSED) is not Fate.REFUSED for session in coming):
+            end()
         note_pulled(address, (session for session, fate in report.fates.items() if fate is not Fate.REFUSED))
         report.elapsed_s = time.monotonic() - begun
         report.longest_transaction_s = at.database.longest_transaction_s

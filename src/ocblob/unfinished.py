@@ -1,4 +1,4 @@
-"""Trees of sessions that a killed retention has left in pieces: noted before they go, put back by the next one.
+"""Sessions that a killed retention or pull has left in pieces: noted before, put back by the next retention.
 
 A large tree goes in many transactions. What is left of it then may be within every limit, so that no plan would take
 the rest. A note that stays for nothing costs the next retention a look into the archive, or the mirror.
@@ -29,7 +29,7 @@ FromMirror = Callable[[str, Sequence[str]], UnarchiveReport]
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """One tree that was about to go."""
+    """Sessions that were about to go, or to come back."""
 
     path: Path
     archive: str
@@ -37,6 +37,8 @@ class _Note:
     mirror: str
     """The database that has it whole, if any."""
     sessions: tuple[str, ...]
+    comes: bool
+    """Whether it was to come back, and not to go."""
 
     @property
     def where(self) -> str:
@@ -64,14 +66,42 @@ class Notes:
         """
         if not sealed.where or (tree.rows <= WHOLE_ROWS_MAX and tree.size <= WHOLE_BYTES_MAX):
             return lambda: None
-        note = self.directory / f"{os.urandom(8).hex()}.json"
         archive = str(Path(sealed.archive).absolute()) if sealed.archive else ""
-        said = {
+        return self._begin(archive, sealed.mirror, tree.sessions, database)
+
+    def begin_pull(self, mirror: str, sessions: Sequence[str], database: SessionDatabase) -> Callable[[], None]:
+        """Note that sessions come back out of a mirror, in pieces; what it returns ends that, once they are there.
+
+        Half of one is a session like others to whoever goes on with it, and the mirror would take it for the newer one.
+        """
+        if not sessions:
+            return lambda: None
+        ends = self._begin("", mirror, sessions, database, comes=True)
+
+        def end() -> None:
+            ends()
+            for note in self._pending():  # of a pull that was killed
+                if note.comes and note.mirror == mirror and set(note.sessions) <= set(sessions):
+                    note.path.unlink(missing_ok=True)
+
+        return end
+
+    def in_pieces(self) -> frozenset[str]:
+        """Sessions that are not what they were, or may be: somebody is at them, or was killed at that."""
+        return frozenset(session for note in self._pending() for session in note.sessions)
+
+    def _begin(
+        self, archive: str, mirror: str, sessions: Sequence[str], database: SessionDatabase, *, comes: bool = False
+    ) -> Callable[[], None]:
+        note = self.directory / f"{os.urandom(8).hex()}.json"
+        said: dict[str, object] = {
             "database": self.database,
             "archive": archive,
-            "mirror": sealed.mirror,
-            "sessions": tree.sessions,
+            "mirror": mirror,
+            "sessions": sessions,
         }
+        if comes:
+            said["comes"] = True
         try:
             make_private_directory(self.directory)
             write_durable(note, json.dumps(said).encode())
@@ -112,7 +142,7 @@ class Notes:
                 continue
             if report is not None and report.rows:
                 say(
-                    f"warning: a retention was killed while session {note.sessions[0]} went;"
+                    f"warning: a retention, or a pull, was killed while session {note.sessions[0]} was in pieces;"
                     f" {report.rows:,} rows of it are back from {note.where}"
                 )
             with contextlib.suppress(OSError):
@@ -130,7 +160,9 @@ class Notes:
                 continue
             match said:
                 case {"database": self.database, "archive": str(archive), "sessions": [*sessions], **more}:
-                    yield _Note(path, archive, str(more.get("mirror", "")), tuple(map(str, sessions)))
+                    yield _Note(
+                        path, archive, str(more.get("mirror", "")), tuple(map(str, sessions)), bool(more.get("comes"))
+                    )
 
 
 def _back(
@@ -144,6 +176,7 @@ def _back(
 
 def _tell(note: _Note, why: str, say: Say) -> None:
     say(
-        f"warning: a retention was killed while session {note.sessions[0]} went, and its rows are not back: {why};"
+        f"warning: a retention, or a pull, was killed while session {note.sessions[0]} was in pieces, and its rows are"
+        f" not back: {why};"
         f" bring {note.where} back, or remove {note.path}"
     )

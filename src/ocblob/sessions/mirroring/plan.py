@@ -49,6 +49,10 @@ class MirrorPlan:
     columns: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Of each of these sessions that the source has a record of, the columns that its tables had."""
 
+    def without(self, sessions: Collection[str]) -> "MirrorPlan":
+        """The same, but for some sessions."""
+        return replace(self, sessions=tuple(each for each in self.sessions if each.id not in sessions))
+
     @property
     def rows(self) -> int:
         """In every table."""
