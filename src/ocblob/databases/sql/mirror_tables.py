@@ -178,8 +178,6 @@ def _make(server: Server, definition: TableDefinition, connection: sa.Connection
 
 
 def _create(server: Server, table: sa.Table, connection: sa.Connection) -> None:
-    # On SQL Server rows that lie in the order of their key have half of the room for it. The others know no such word.
-    table.primary_key.dialect_options["mssql"]["clustered"] = False
     connection.execute(sa.schema.CreateTable(table))
     for statement in server.dialect.made(connection, table):
         connection.exec_driver_sql(statement)

@@ -13,7 +13,10 @@ from ocblob.databases.sql.tables import OURS, SqlTable
 from ocblob.digest import digest_of
 
 KEY_CHARS: Final = 255
-"""A longer text is not indexed: MySQL takes 3,072 bytes for all columns of a key."""
+KEY_BYTES: Final = 850
+"""A longer text is not indexed: MySQL takes 3,072 bytes for all columns of a key, in which a character has four, and
+SQL Server 900.
+"""
 
 
 def bound_key(dialect: SqlDialect, table: SqlTable, key: Sequence[Value]) -> tuple[Any, ...] | None:
@@ -37,9 +40,11 @@ def key_value(dialect: SqlDialect, table: SqlTable, kind: Nature, value: Value) 
         if not stands_in:
             raise
         return _stand_in(value)
+    if not stands_in:
+        return bound
     # SQL Server takes a text with blanks at its end for the one without.
-    alike = stands_in and (len(bound) > KEY_CHARS or bound.endswith(" "))
-    return _stand_in(value) if alike else bound
+    fits = len(bound) <= KEY_CHARS and len(bound.encode()) <= KEY_BYTES and not bound.endswith(" ")
+    return bound if fits else _stand_in(value)
 
 
 def stands_in(bound: object) -> bool:

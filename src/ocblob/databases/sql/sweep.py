@@ -118,7 +118,7 @@ class _Snapshot:
         for place, cells in self._rows(table, columns):
             for column, (octets, value) in zip(columns, cells, strict=True):
                 if value is not None:
-                    found = value.encode() if isinstance(value, str) else bytes(value)
+                    found = self._plain(value, text=kind_of(column) != "blob")
                     held.append(found)
                     size += len(found)
                 elif octets is not None:
@@ -130,6 +130,9 @@ class _Snapshot:
         for cell in large:  # now that no statement is under way on this connection
             for piece in overlapping(self._parts(table, cell)):
                 yield from _with_hex(piece, [cell.column])
+
+    def _plain(self, value: Any, *, text: bool) -> bytes:
+        return value.encode() if isinstance(value, str) else self._dialect.decoded(bytes(value), text=text)
 
     def _rows(
         self, table: sa.Table, columns: Sequence[sa.Column[Any]]

@@ -64,7 +64,7 @@ class SqlDialect(Protocol):
 
     @property
     def begin(self) -> str:
-        """The statement by which a transaction that writes begins, where a savepoint alone would begin none; or empty."""
+        """The statement that begins a transaction to write in, where a savepoint alone would begin none; or empty."""
 
     @property
     def writers_unseen(self) -> bool:
