@@ -270,6 +270,15 @@ def test_a_session_whose_blob_is_gone_is_left(source: Path, keeping: Keeping, st
     assert 3 == report.mirrored
 
 
+def test_a_session_of_an_impossible_name_stops_no_other(source: Path, keeping: Keeping, store: BlobStore) -> None:
+    """No server finds a text again that is none."""
+    change(source, "PRAGMA foreign_keys=OFF", "UPDATE session SET id=CAST(x'ff00' AS TEXT) WHERE id='ses_b'")
+    report = Mirroring(source, keeping, store).run()
+
+    assert {"\udcff\0": MirrorFate.FAILED, "ses_a": MirrorFate.MIRRORED}.items() <= report.fates.items()
+    assert [] == query(keeping.path, "SELECT id FROM session WHERE id NOT IN ('ses_a', 'ses_a1', 'ses_v2')")
+
+
 def test_children_come_along_and_nobody_else(source: Path, tmp_path: Path) -> None:
     """A session that is named brings those that it has begun."""
     mirror(source, tmp_path / "b.db", tmp_path / "store", sessions=("ses_a",))

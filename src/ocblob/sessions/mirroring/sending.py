@@ -113,6 +113,8 @@ class Sender:
         if not source.exists(self._tree, facts.id):
             self._report.fates[facts.id] = MirrorFate.GONE
             return None
+        if self._target.keeps_records and not _is_plain(facts.id):
+            raise DatabaseError("its id is no text that a server can look it up by")
         sent = Sent(facts, self._lies.of(columns))
         marks = {} if new else marks_kept(self._target, self._tree, sent.lies, facts.id)
         if ours is None:
@@ -255,6 +257,11 @@ class Sender:
                 if lie is None:
                     raise DatabaseError(f"the target has no table {owned.table}, and the session has rows of it")
                 yield owned, lie, row
+
+
+def _is_plain(name: str) -> bool:
+    # What was no UTF-8 is told by lone surrogates.
+    return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _largest(row: Row) -> int:
