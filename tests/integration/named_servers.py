@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 NAMED = {"mysql": "OCBLOB_TEST_MYSQL_URL", "mssql": "OCBLOB_TEST_MSSQL_URL"}
-"""Each URL names any database, and a user who may make others: `mysql+pymysql://root:...@host/mysql`."""
+"""Each URL names any database, and a user who may make others: `mysql+pymysql://root:...@host/mysql`,
+`mssql+pyodbc://sa:...@host/master?driver=ODBC+Driver+18+for+SQL+Server`.
+"""
 
 
 @contextlib.contextmanager
@@ -22,4 +24,7 @@ def database_on(url: str) -> Iterator[str]:
         yield place.set(database=name).render_as_string(hide_password=False)
     finally:
         with engine.connect() as connection:
+            if connection.dialect.name == "mssql":
+                # It drops none that somebody is connected with, if only by a pool.
+                connection.exec_driver_sql(f"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE")
             connection.exec_driver_sql(f"DROP DATABASE {name}")

@@ -37,7 +37,9 @@ from session_contracts import (
 )
 
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+TEXT = TEXT.with_variant(sa.NVARCHAR(), "mssql")
 ID = sa.String(80).with_variant(mysql.VARCHAR(80, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+ID = ID.with_variant(sa.NVARCHAR(80, collation="Latin1_General_100_BIN2"), "mssql")
 PARENTS = {
     ("session", "project_id"): "project.id",
     ("message", "session_id"): "session.id",

@@ -1,0 +1,200 @@
+SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;
+
+SELECT
+  1;
+
+SELECT
+  HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'SELECT'),
+  HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'VIEW DEFINITION'),
+  HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'UNMASK'),
+  (
+    SELECT
+      COUNT(*)
+    FROM sys.security_policies
+    WHERE
+      is_enabled = 1
+  ),
+  (
+    SELECT
+      COUNT(*)
+    FROM sys.masked_columns
+  );
+
+EXEC sys.sp_flush_log;
+
+-- int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int
+SELECT
+  doc.id,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(doc.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+    )
+    THEN CAST(DATALENGTH(
+      CAST(CAST(doc.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+    ) AS BIGINT)
+  END AS anon_1,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(doc.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+      AND CAST(DATALENGTH(
+        CAST(CAST(doc.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) <= ?
+    )
+    THEN CAST(CAST(doc.id AS NVARCHAR(MAX)) AS VARBINARY(MAX))
+  END AS anon_2,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(doc.session_id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+    )
+    THEN CAST(DATALENGTH(
+      CAST(CAST(doc.session_id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+    ) AS BIGINT)
+  END AS anon_3,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(doc.session_id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+      AND CAST(DATALENGTH(
+        CAST(CAST(doc.session_id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) <= ?
+    )
+    THEN CAST(CAST(doc.session_id AS NVARCHAR(MAX)) AS VARBINARY(MAX))
+  END AS anon_4,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(doc.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+    )
+    THEN CAST(DATALENGTH(
+      CAST(CAST(doc.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+    ) AS BIGINT)
+  END AS anon_5,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(doc.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+      AND CAST(DATALENGTH(
+        CAST(CAST(doc.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) <= ?
+    )
+    THEN CAST(CAST(doc.body AS NVARCHAR(MAX)) AS VARBINARY(MAX))
+  END AS anon_6,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(doc.raw) AS BIGINT) > ?
+    )
+    THEN CAST(DATALENGTH(doc.raw) AS BIGINT)
+  END AS anon_7,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(doc.raw) AS BIGINT) > ?
+      AND CAST(DATALENGTH(doc.raw) AS BIGINT) <= ?
+    )
+    THEN CAST(doc.raw AS VARBINARY(MAX))
+  END AS anon_8
+FROM doc
+WHERE
+  CAST(DATALENGTH(
+    CAST(CAST(doc.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+  ) AS BIGINT) > ?
+  OR CAST(DATALENGTH(
+    CAST(CAST(doc.session_id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+  ) AS BIGINT) > ?
+  OR CAST(DATALENGTH(
+    CAST(CAST(doc.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+  ) AS BIGINT) > ?
+  OR CAST(DATALENGTH(doc.raw) AS BIGINT) > ?;
+
+-- int, int, int, int, int, int, int, int
+SELECT
+  pair.a,
+  pair.b,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(pair.a AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+    )
+    THEN CAST(DATALENGTH(
+      CAST(CAST(pair.a AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+    ) AS BIGINT)
+  END AS anon_1,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(pair.a AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+      AND CAST(DATALENGTH(
+        CAST(CAST(pair.a AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) <= ?
+    )
+    THEN CAST(CAST(pair.a AS NVARCHAR(MAX)) AS VARBINARY(MAX))
+  END AS anon_2,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(pair.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+    )
+    THEN CAST(DATALENGTH(
+      CAST(CAST(pair.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+    ) AS BIGINT)
+  END AS anon_3,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(pair.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+      AND CAST(DATALENGTH(
+        CAST(CAST(pair.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) <= ?
+    )
+    THEN CAST(CAST(pair.body AS NVARCHAR(MAX)) AS VARBINARY(MAX))
+  END AS anon_4
+FROM pair
+WHERE
+  CAST(DATALENGTH(
+    CAST(CAST(pair.a AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+  ) AS BIGINT) > ?
+  OR CAST(DATALENGTH(
+    CAST(CAST(pair.body AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+  ) AS BIGINT) > ?;
+
+-- int, int, int, int
+SELECT
+  talk.id,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(talk.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+    )
+    THEN CAST(DATALENGTH(
+      CAST(CAST(talk.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+    ) AS BIGINT)
+  END AS anon_1,
+  CASE
+    WHEN (
+      CAST(DATALENGTH(
+        CAST(CAST(talk.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) > ?
+      AND CAST(DATALENGTH(
+        CAST(CAST(talk.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+      ) AS BIGINT) <= ?
+    )
+    THEN CAST(CAST(talk.id AS NVARCHAR(MAX)) AS VARBINARY(MAX))
+  END AS anon_2
+FROM talk
+WHERE
+  CAST(DATALENGTH(
+    CAST(CAST(talk.id AS NVARCHAR(MAX)) COLLATE Latin1_General_100_BIN2_UTF8 AS VARCHAR(MAX))
+  ) AS BIGINT) > ?;
