@@ -151,10 +151,10 @@ class _KeepingWriter(SQLiteMirrorWriter):
         self._database = database
         self._inner = writer
 
-    def put(self, table: str, columns: Sequence[str], row: Row, digest: str) -> None:
+    def put(self, table: str, columns: Sequence[str], row: Row, digest: str, *, owner: str = "") -> None:
         """See `MirrorWriter`."""
         self._database.step()
-        self._inner.put(table, columns, row, digest)
+        self._inner.put(table, columns, row, digest, owner=owner)
 
     def remove(self, table: str, key: Sequence[Value]) -> None:
         """See `MirrorWriter`."""

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mirrors import FAMILY, Broken, Keeping, Mirroring, compared, make_odd, mirror, mirrored
 from ocblob.cells import Scope
 from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.databases.sqlite.mirror_writing import SQLiteMirrorWriter
 from ocblob.digest import digest_of
 from ocblob.errors import OcblobError, UsageError
 from ocblob.offload import offload
@@ -268,6 +270,24 @@ def test_a_session_whose_blob_is_gone_is_left(source: Path, keeping: Keeping, st
     assert MirrorFate.FAILED == report.fates["ses_b"]
     assert digest in report.problems[0]
     assert 3 == report.mirrored
+
+
+def test_a_project_that_does_not_read_back_is_told(
+    source: Path, keeping: Keeping, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No session is recorded whose project the target has not taken."""
+    plain = SQLiteMirrorWriter.put
+
+    def put(self: SQLiteMirrorWriter, table: str, *arguments: Any, **options: Any) -> None:
+        if table != "project":
+            plain(self, table, *arguments, **options)
+
+    monkeypatch.setattr(SQLiteMirrorWriter, "put", put)
+    report = Mirroring(source, keeping, store).run()
+
+    assert {MirrorFate.FAILED} == set(report.fates.values())
+    assert "ses_a: a row of project does not read back as it was sent" in report.problems
+    assert {} == keeping.kept
 
 
 def test_a_session_of_an_impossible_name_stops_no_other(source: Path, keeping: Keeping, store: BlobStore) -> None:

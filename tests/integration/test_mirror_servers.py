@@ -97,6 +97,23 @@ def test_what_somebody_changed_in_the_mirror_is_put_again(source: Path, tmp_path
     assert compared(source) == compared(tmp_path / "back.db")
 
 
+def test_a_row_of_another_session_stays(source: Path, tmp_path: Path, server_url: str) -> None:
+    """Its session may be nowhere else: who comes with the same key later is refused by name, unless he insists."""
+    store = tmp_path / "store"
+    other = make_talks(tmp_path / "other.db", [Talk("ses_x", 1), Talk("ses_y", 1)])
+    change(other, "UPDATE part SET id='prt_ses_b_1' WHERE id='prt_ses_x_1'")
+    mirror(source, server_url, store)
+    told = "SELECT session_id FROM part WHERE id='prt_ses_b_1'"
+
+    refused = mirror(other, server_url, store)
+    assert (MirrorFate.FAILED, 1) == (refused.fates["ses_x"], refused.failed)
+    assert "is a row of another session" in refused.problems[0]
+    assert [("ses_b",)] == execute(server_url, told)
+
+    mirror(other, server_url, store, force=True)
+    assert [("ses_x",)] == execute(server_url, told)
+
+
 def test_two_sources_share_a_mirror(source: Path, tmp_path: Path, server_url: str) -> None:
     """Sessions of both are there; one that both went on with is left, and told."""
     store, other = tmp_path / "store", tmp_path / "other.db"
@@ -121,10 +138,12 @@ def test_a_run_that_is_interrupted_is_completed_by_the_next(
     """Rows without a record are no obstacle, also when the source has moved on by then."""
     plain, calls = SqlMirrorWriter.put, count(1)
 
-    def put(self: SqlMirrorWriter, table: str, columns: Sequence[str], row: Row, digest: str) -> None:
+    def put(
+        self: SqlMirrorWriter, table: str, columns: Sequence[str], row: Row, digest: str, *, owner: str = ""
+    ) -> None:
         if next(calls) == breaks:
             raise KeyboardInterrupt
-        plain(self, table, columns, row, digest)
+        plain(self, table, columns, row, digest, owner=owner)
 
     monkeypatch.setattr(SqlMirrorWriter, "put", put)
     with pytest.raises(KeyboardInterrupt):

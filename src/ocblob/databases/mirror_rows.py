@@ -46,9 +46,11 @@ class RowMark:
 class MirrorWriter(Protocol):
     """Puts rows, in transactions that it ends by itself; what came before a record is committed with it or before."""
 
-    def put(self, table: str, columns: Sequence[str], row: Row, digest: str) -> None:
+    def put(self, table: str, columns: Sequence[str], row: Row, digest: str, *, owner: str = "") -> None:
         """One row in the place of the one with its key, if there is one.
 
+        Where records are kept, a row that says something else in the column `owner` is of another session, and stays:
+        it may be nowhere else.
         Raises `DatabaseError` that names what stands against it; rows before it may have been committed.
         """
 

@@ -55,9 +55,12 @@ class SqlMirrorWriter:
         """Rows that are to go, before those that wait are put in."""
         self._records = dict[str, MirroredSession]()
         self._size = 0
+        self._owners = dict[str, str]()
+        """Of each table, the column that tells whose a row is."""
 
-    def put(self, table: str, columns: Sequence[str], row: Row, digest: str) -> None:
+    def put(self, table: str, columns: Sequence[str], row: Row, digest: str, *, owner: str = "") -> None:
         """See `MirrorWriter`."""
+        self._owners[table] = owner
         bound = self._binder.bound(table, columns, row, digest=digest)
         if bound.table.digest is None:
             raise DatabaseUnsupportedError(f"table {table} in {self._server.address} is no mirror's")
@@ -102,10 +105,16 @@ class SqlMirrorWriter:
         """May be repeated: what it puts in takes the place of what it put in before."""
         with self._server.transaction() as connection:
             self._remove(connection, going)
+            self._check_owners(connection, rows)
             self._remove(connection, [(row.table.table.name, row.key) for row in rows])
             self._writer.insert(connection, rows)
             if records:
                 put_records(connection, records)
+
+    def _check_owners(self, connection: sa.Connection, rows: Sequence[BoundRow]) -> None:
+        for name, group in groupby(rows, lambda row: row.table.table.name):
+            if owner := self._owners.get(name):
+                self._writer.check_owners(connection, list(group), owner)
 
     def _remove(self, connection: sa.Connection, keys: Sequence[_Key]) -> None:
         for table, group in groupby(keys, lambda key: key[0]):

@@ -47,6 +47,24 @@ class RowWriter:
                 if odd:
                     odd_cells.remove(connection, name, map(odd_cells.row_name, group))
 
+    def check_owners(self, connection: sa.Connection, rows: Sequence[BoundRow], column: str) -> None:
+        """Raise `RowRefusedError` if rows of one table would take the places of rows with another value in a column."""
+        by_owner = dict[object, list[BoundRow]]()
+        for row in rows:
+            by_owner.setdefault(row.values.get(column), []).append(row)
+        table = rows[0].table
+        for owner, theirs in by_owner.items():
+            others = sa.or_(table[column] != owner, table[column].is_(None))
+            for start in range(0, len(theirs) if owner is not None else 0, KEYS_GROUP):
+                group = theirs[start : start + KEYS_GROUP]
+                places = _one_of(table, [row.key for row in group])
+                with self._server.translated():
+                    taken = connection.execute(sa.select(sa.literal(1)).where(places, others).limit(1)).first()
+                if taken is not None:
+                    row = group[0]
+                    name = row.label if len(group) == 1 else f"{row.label} or a row after it"
+                    raise RowRefusedError(f"{name} is a row of another session")
+
     def _finish(self, connection: sa.Connection, row: BoundRow) -> None:
         """What did not go with the statement: large contents, and odd cells."""
         odd = list(row.odd)

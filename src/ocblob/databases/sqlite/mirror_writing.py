@@ -60,9 +60,9 @@ class SQLiteMirrorWriter:
         self._waiting: deque[_Change] = deque()
         self._size = 0
 
-    def put(self, table: str, columns: Sequence[str], row: Row, digest: str) -> None:
-        """See `MirrorWriter`; the digest is kept nowhere."""
-        del digest
+    def put(self, table: str, columns: Sequence[str], row: Row, digest: str, *, owner: str = "") -> None:
+        """See `MirrorWriter`; the digest is kept nowhere, nor a record."""
+        del digest, owner
         self._rows.check(table, columns)
         given = dict(zip(columns, row.values, strict=True))
         key = tuple(given.get(name) for name in self._key(table))

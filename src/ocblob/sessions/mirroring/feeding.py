@@ -34,6 +34,7 @@ class _Change:
     row: Row | None
     """None for a row that goes."""
     digest: str = ""
+    owner: str = ""
     key: tuple[Value, ...] = ()
 
 
@@ -78,9 +79,9 @@ class Feeder:
         """Where the next row is to be kept."""
         return self._bundle.scratch
 
-    def put(self, table: str, columns: Sequence[str], sent: Transformed, digest: str) -> None:
-        """One row, that was kept in `scratch`; it is put when its blobs are durable."""
-        self._bundle.changes.append(_Change(table, tuple(columns), sent.row, digest))
+    def put(self, table: str, columns: Sequence[str], sent: Transformed, digest: str, *, owner: str = "") -> None:
+        """One row, that was kept in `scratch`; it is put when its blobs are durable. See `MirrorWriter.put`."""
+        self._bundle.changes.append(_Change(table, tuple(columns), sent.row, digest, owner))
         self._want(sent)
         self._bundle.held += in_memory(sent.row)
         self._report.rows_put += 1
@@ -146,7 +147,7 @@ class Feeder:
                 if change.row is None:
                     self._target.remove(change.table, change.key)
                 else:
-                    self._target.put(change.table, change.columns, change.row, change.digest)
+                    self._target.put(change.table, change.columns, change.row, change.digest, owner=change.owner)
         finally:
             bundle.scratch.close()
 

@@ -193,7 +193,9 @@ class Sender:
             self._progress(row.content_size)
             if mark is None or not self._is_there(mark, fitted, digest):
                 self._check(lie, fitted, new=mark is None)
-                feeder.put(owned.table, lie.common, Transformed(fitted, moved.wanted, moved.chars), digest)
+                sent_row = Transformed(fitted, moved.wanted, moved.chars)
+                owner = "" if self._manner.force else owned.session
+                feeder.put(owned.table, lie.common, sent_row, digest, owner=owner)
                 sent.changes += 1
                 continue
             self._report.rows_same += 1
