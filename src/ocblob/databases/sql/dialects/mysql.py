@@ -14,7 +14,7 @@ from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.databases.sql.dialects.keepalive import keep_alive
 from ocblob.errors import DatabaseUnsupportedError, UsageError
 
-PIECE_BYTES: Final = 4 * 1024 * 1024
+PIECE_BYTES: Final = 1024 * 1024
 """The server reads a large value from its beginning for each piece."""
 CONNECT_TIMEOUT_S: Final = 10
 SETTLE_S: Final = 10.0

@@ -15,7 +15,7 @@ from ocblob.errors import DatabaseUnsupportedError
 if TYPE_CHECKING:
     import psycopg
 
-PIECE_BYTES: Final = 1024 * 1024
+PIECE_BYTES: Final = 256 * 1024
 CONNECT_TIMEOUT_S: Final = 10
 VALUE_BYTES_MAX: Final = 2**30 - 64
 """1 GiB, less what a value has in front."""
