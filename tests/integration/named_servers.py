@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from ocblob.databases.addresses import server_address
+
 NAMED = {"mysql": "OCBLOB_TEST_MYSQL_URL", "mssql": "OCBLOB_TEST_MSSQL_URL"}
 """Each URL names any database, and a user who may make others: `mysql+pymysql://root:...@host/mysql`,
 `mssql+pyodbc://sa:...@host/master?driver=ODBC+Driver+18+for+SQL+Server`.
@@ -15,7 +17,7 @@ NAMED = {"mysql": "OCBLOB_TEST_MYSQL_URL", "mssql": "OCBLOB_TEST_MSSQL_URL"}
 @contextlib.contextmanager
 def database_on(url: str) -> Iterator[str]:
     """The URL of an empty database that is dropped at the end."""
-    place = sa.make_url(url)
+    place = sa.make_url(server_address(url).url)
     name = f"ocblob_test_{secrets.token_hex(6)}"
     engine = sa.create_engine(place, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
