@@ -32,6 +32,7 @@ bench: $(VENV)/installed  ## the figures of the README
 	$(BIN)/python benchmarks/bench_sessions.py
 	$(BIN)/python benchmarks/bench_watch.py
 	$(BIN)/python benchmarks/bench_databases.py
+	$(BIN)/python benchmarks/bench_mirror.py
 
 clean:
 	rm -rf $(VENV) .cache .coverage* demo build dist
