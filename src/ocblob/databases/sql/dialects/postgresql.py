@@ -209,7 +209,7 @@ class PostgreSqlDialect:
         return data.decode("utf-8")
 
     def whole(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """See `SqlDialect`: as it is; `rows` hands a `varchar` out as the bytes that came, and to be one costs nothing."""
+        """See `SqlDialect`: as it is; `rows` hands a `varchar` out as the bytes that came, and a cast to it is free."""
         if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - no public base
             return column
         return sa.cast(column, sa.VARCHAR)
