@@ -1,7 +1,8 @@
 """Sessions kept in another database: what goes there, what stays, and what becomes of it when it is cut short."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import pytest
 
 from mirrors import FAMILY, Broken, Keeping, Mirroring, compared, make_odd, mirror, mirrored
 from ocblob.cells import Scope
+from ocblob.databases.session_rows import Content, Row
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.mirror_writing import SQLiteMirrorWriter
 from ocblob.digest import digest_of
-from ocblob.errors import OcblobError, UsageError
+from ocblob.errors import BlobError, ClaimLostError, OcblobError, UsageError
 from ocblob.offload import offload
 from ocblob.sessions.mirroring import MirrorFate
 from ocblob.store import BlobStore
+from ocblob.store.writer import Batch, Writer
 from samples import cell, opencode_profile, opened, payload, query
 from talks import Talk, insert, make_talks, rows, sessions, sound
 
@@ -288,6 +291,51 @@ def test_a_project_that_does_not_read_back_is_told(
     assert {MirrorFate.FAILED} == set(report.fates.values())
     assert "ses_a: a row of project does not read back as it was sent" in report.problems
     assert {} == keeping.kept
+
+
+def test_a_session_that_does_not_read_back_is_not_recorded(
+    source: Path, keeping: Keeping, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither at once nor when it is sent again with every row read; the others are."""
+    plain = SQLiteMirrorWriter.put
+
+    def put(self: SQLiteMirrorWriter, table: str, columns: Sequence[str], row: Row, *more: Any, **options: Any) -> None:
+        if table == "todo" and b"ses_b" in [b"".join(v.chunks()) for v in row.values if isinstance(v, Content)]:
+            row = Row(row.rowid, (*row.values[:-1], 7))
+        plain(self, table, columns, row, *more, **options)
+
+    monkeypatch.setattr(SQLiteMirrorWriter, "put", put)
+    report = Mirroring(source, keeping, store).run()
+
+    assert (MirrorFate.FAILED, 1) == (report.fates["ses_b"], report.failed)
+    assert {"ses_a", "ses_a1", "ses_v2"} == keeping.kept.keys()
+
+
+def test_no_row_is_put_whose_blob_is_not_there_and_claimed(
+    source: Path, keeping: Keeping, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blob that was taken away meanwhile is put again; one that cannot be put fails its session."""
+    plain, calls = Writer.confirm, count()
+
+    def confirm(self: Writer, stored: Any) -> None:
+        if next(calls) == 0:
+            raise ClaimLostError("somebody pruned")
+        plain(self, stored)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "confirm", confirm)
+        assert Mirroring(source, keeping, store).run().complete
+    assert next(calls) > 1
+
+    finish = Batch.finish
+    refused = BlobError("no room", digest="0" * 64)
+    monkeypatch.setattr(Batch, "finish", lambda self: replace(finish(self), failed={"0" * 64: refused}))
+    write_more(source, "ses_b", "more")
+    change(source, f"UPDATE part SET data='{cell(payload(20_000, 9))}' WHERE id='prt_more'")
+    report = Mirroring(source, keeping, store).run()
+
+    assert {"ses_b": MirrorFate.FAILED} == report.fates
+    assert [] == query(keeping.path, "SELECT id FROM part WHERE id='prt_more'")
 
 
 def test_a_session_of_an_impossible_name_stops_no_other(source: Path, keeping: Keeping, store: BlobStore) -> None:
