@@ -65,6 +65,8 @@ class Segment:
         self._file = file
         self._start = 0
         self.size = 0
+        self.counted = 0
+        """Bytes of it that the spool has counted."""
         self.contents: dict[Place, Content] = {}
 
     def write(self, data: bytes) -> None:
@@ -88,6 +90,8 @@ class Spool:
         self._limit_contents = limit_contents
         self._lock = threading.Lock()
         self._segments: OrderedDict[Segment, None] = OrderedDict()
+        self._size = 0
+        """Bytes of all of them."""
         self._owners: dict[Place, Segment] = {}
         # Here also is what somebody reads still, though its segment is gone.
         self._contents: WeakValueDictionary[Place, Content] = WeakValueDictionary()
@@ -102,12 +106,17 @@ class Spool:
         with self._lock:
             self._drop(place)
             segment.contents[place] = content
-            self._segments[segment] = None
+            if segment not in self._segments:
+                self._segments[segment] = None
+                segment.counted = 0
             self._segments.move_to_end(segment)
+            self._size += segment.size - segment.counted
+            segment.counted = segment.size
             self._owners[place] = segment
             self._contents[place] = content
             while len(self._segments) > 1 and self._crowded():
                 oldest, _ = self._segments.popitem(last=False)
+                self._size -= oldest.counted
                 for gone in oldest.contents:
                     del self._owners[gone]
                 oldest.contents.clear()
@@ -129,6 +138,7 @@ class Spool:
         """Forget all."""
         with self._lock:
             self._segments.clear()
+            self._size = 0
             self._owners.clear()
             self._contents.clear()
 
@@ -136,12 +146,12 @@ class Spool:
         self._contents.pop(place, None)
         if (owner := self._owners.pop(place, None)) is not None:
             del owner.contents[place]
-            if not owner.contents:
-                self._segments.pop(owner, None)
+            if not owner.contents and owner in self._segments:
+                del self._segments[owner]
+                self._size -= owner.counted
 
     def _crowded(self) -> bool:
-        size = sum(segment.size for segment in self._segments)
-        return size > self._limit_bytes or len(self._owners) > self._limit_contents
+        return self._size > self._limit_bytes or len(self._owners) > self._limit_contents
 
 
 class _File:
