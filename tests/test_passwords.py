@@ -136,7 +136,9 @@ def test_the_plugin_takes_no_server(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
     assert (2, True, False) == (done.code, "OpenCode opens files only" in done.err, SECRET in done.err)
 
 
-@pytest.mark.parametrize("url", [f"postgresql://u:{SECRET}@x@h/d", f"mysql://u:x/{SECRET}@h/d", f"mysql://u:x?{SECRET}/@h/d"])
+@pytest.mark.parametrize(
+    "url", [f"postgresql://u:{SECRET}@x@h/d", f"mysql://u:x/{SECRET}@h/d", f"mysql://u:x?{SECRET}/@h/d"]
+)
 def test_a_password_that_would_be_cut_is_refused(url: str) -> None:
     """Where it ends is told in one way only, or it might be shown."""
     with pytest.raises(UsageError, match="where the password ends") as refused:
