@@ -6,10 +6,10 @@ import pytest
 
 import tsql
 from database_contracts import DatabaseContract
-from integration.server_place import ServerPlace
 from mirror_contracts import MirrorRowsContract, OwnMirrorContract
 from ocblob.databases.addresses import server_address
 from ocblob.databases.sql.database import SqlDatabase
+from server_place import ServerPlace
 from session_contracts import SessionRowsContract
 from tsql_reflection import driver, host_tables
 

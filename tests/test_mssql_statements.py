@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from sqlglot import exp
 
 import tsql
-from integration.server_place import ServerPlace
 from mirror_contracts import definitions, kinds, mirror, odd_rows, record
 from ocblob.cells import Column, KeyRange, Scope, SearchedColumn, SessionTable
 from ocblob.databases.addresses import server_address
@@ -30,6 +29,7 @@ from ocblob.databases.sql.dialects.mssql import MsSqlDialect
 from ocblob.databases.sql.fetching import Fetcher
 from ocblob.databases.sql.server import Server
 from ocblob.databases.sql.spool import Spool
+from server_place import ServerPlace
 from session_contracts import TREE, content, delete, fill, session_rows
 from tsql_reflection import driver, host_tables
 from tsql_translation import parsed
