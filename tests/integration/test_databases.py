@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from named_servers import NAMED, database_on
-from server_place import ServerPlace
 
 from database_contracts import DatabaseContract
+from server_place import ServerPlace
 
 KINDS = ["postgresql", "mariadb", *(kind for kind in NAMED if os.environ.get(NAMED[kind]))]
 

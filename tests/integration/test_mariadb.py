@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from mariadb import MariaDB
 from proxy import Proxy
-from server_place import ServerPlace
 from server_process import PASSWORD
 
 from database_contracts import BODY, edit, listed, outcomes
@@ -16,6 +15,7 @@ from ocblob.databases.addresses import server_address
 from ocblob.databases.base import Outcome
 from ocblob.databases.opening import open_database
 from ocblob.errors import CellError, DatabaseError, DatabaseUnsupportedError
+from server_place import ServerPlace
 
 SMALL_PACKET = 4 * 1024 * 1024
 LARGE_PACKET = 512 * 1024 * 1024

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from postgresql import PostgreSQL
 from proxy import Proxy
-from server_place import ServerPlace
 from server_process import PASSWORD
 
 from database_contracts import BODY, edit, listed, outcomes
@@ -17,6 +16,7 @@ from ocblob.databases.base import Outcome
 from ocblob.databases.opening import open_database
 from ocblob.errors import CellError, DatabaseUnsupportedError, UsageError
 from processes import finish, spawn
+from server_place import ServerPlace
 
 LARGE_SQL = "'{\"url\":\"data:image/png;base64,' || repeat('QUFB', 78643200) || '\"}'"
 
