@@ -6,7 +6,7 @@ Nothing is fetched before the first of them is opened. What is ahead is bounded 
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ocblob.databases.base import Cell
@@ -19,6 +19,9 @@ AHEAD_BYTES: Final = 32 * 1024 * 1024
 GROUP_BYTES: Final = 16 * 1024 * 1024
 """Fetched by one statement. No snapshot of the server's is held for longer than that takes."""
 GROUP_CELLS: Final = 256
+TOLD_CELLS: Final = 32
+TOLD_BYTES: Final = 256 * 1024
+"""So many cells, or bytes, come before who waits is told: to be told of each small one costs more than it does."""
 STOP_S: Final = 5.0
 """A server that does not answer keeps nobody for longer."""
 
@@ -36,6 +39,9 @@ class Ahead:
         """Listed, and not fetched yet, in this order."""
         self._pending: set[Place] = set()
         """Those, and what is being fetched."""
+        self._arrived: list[Place] = []
+        self._arrived_bytes = 0
+        """What is in the spool, and nobody has been told of yet."""
         self._listed_all = self._wanted = self._stopped = False
         self._fetched = self._passed = 0
         """Cells so far, in the order of the listing."""
@@ -153,12 +159,18 @@ class Ahead:
                 self._fetcher.alone(group[0])
         else:
             self._fetcher.together(group, kept=self._kept)
-        with self._changed:
-            self._pending.difference_update(map(place_of, group))
-            self._changed.notify_all()
+        self._tell(map(place_of, group))
 
     def _kept(self, cell: Cell) -> bool:
+        self._arrived.append(place_of(cell))
+        self._arrived_bytes += cell.size
+        if len(self._arrived) >= TOLD_CELLS or self._arrived_bytes >= TOLD_BYTES:
+            self._tell(self._arrived)
+        return not self._stopped
+
+    def _tell(self, places: Iterable[Place]) -> None:
+        """Nobody needs to wait for these any more."""
         with self._changed:
-            self._pending.discard(place_of(cell))
+            self._pending.difference_update(places)
             self._changed.notify_all()
-            return not self._stopped
+        self._arrived, self._arrived_bytes = [], 0

@@ -57,7 +57,7 @@ class Fetcher:
             return
         table, column = self._place(cells[0].column)
         found = sa.case((self._dialect.octets(column) <= self.large_bytes, self._dialect.whole(column)))
-        statement = sa.select(*table.key, self._version_of(table), found).where(_keys(table, cells))
+        statement = sa.select(*table.key, self._version_of(table), found).where(self._keys(table, cells))
         for *key, version, raw in self._dialect.rows(connection, statement):
             yield _bare(tuple(key)), version, _plain(raw)
 
@@ -85,6 +85,12 @@ class Fetcher:
 
         return self._server.retried(fetch)
 
+    def _keys(self, table: SqlTable, cells: Sequence[Cell]) -> sa.ColumnElement[bool]:
+        """Whether a row is one of these."""
+        if len(table.key) > 1:
+            return sa.or_(*(by_key(table, cell.key) for cell in cells))
+        return self._dialect.among(table.key[0], [key for cell in cells for key in _parts(cell.key)])
+
     def _version_of(self, table: SqlTable) -> sa.ColumnElement[Any]:
         version = self._dialect.version(table.table)
         return sa.null() if version is None else version
@@ -98,13 +104,6 @@ class Fetcher:
 
     def _is_text(self, column: Column) -> bool:
         return kind_of(self._place(column)[1]) == "text"
-
-
-def _keys(table: SqlTable, cells: Sequence[Cell]) -> sa.ColumnElement[bool]:
-    """Whether a row is one of these."""
-    if len(table.key) > 1:
-        return sa.or_(*(by_key(table, cell.key) for cell in cells))
-    return table.key[0].in_([key for cell in cells for key in _parts(cell.key)])
 
 
 def _parts(key: object) -> tuple[object, ...]:

@@ -185,6 +185,9 @@ class SqlDialect(Protocol):
     def content_version(self, data: "ContentHash", *, text: bool) -> object:
         """The version of a content that was read, where `version()` is None."""
 
+    def among(self, column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """Whether a column has one of many values."""
+
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """Whether a row's key comes after these values."""
 

@@ -332,6 +332,10 @@ class MsSqlDialect:
         del text
         return bytes.fromhex(data.hexdigest())
 
+    def among(self, column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`."""
+        return column.in_(values)
+
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """T-SQL compares no tuples."""
         return sa.or_(

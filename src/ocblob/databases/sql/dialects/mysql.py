@@ -281,6 +281,10 @@ class MySqlDialect:
         del text
         return data.hexdigest()
 
+    def among(self, column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`."""
+        return column.in_(values)
+
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """See `SqlDialect`. No index is used for tuples; the first column alone bounds where one is read."""
         found: sa.ColumnElement[bool] = key[-1] > values[-1]

@@ -318,6 +318,14 @@ class PostgreSqlDialect:
         """See `SqlDialect`: nobody asks."""
         raise NotImplementedError
 
+    def among(self, column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """See `SqlDialect`: an array is one value, and the statement the same for any number of them."""
+        kinds = (sa.types.String, sa.types.Integer)
+        if not isinstance(column.type, kinds) or isinstance(column.type, sa.types.Enum):
+            return column.in_(values)
+        kind = sa.Text() if isinstance(column.type, sa.types.String) else column.type
+        return column == sa.any_(sa.literal(list(values), postgresql.ARRAY(kind)))
+
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """See `SqlDialect`."""
         one: sa.ColumnElement[bool] = key[0] > values[0]
