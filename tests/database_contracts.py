@@ -4,6 +4,7 @@ Where a database may differ, its `Place` says how; nothing else here knows which
 """
 
 import contextlib
+import importlib
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -347,7 +348,7 @@ class DatabaseContract:
         """Numbers, also negative ones, and keys of several columns come in pages, in order, and are swapped."""
         for module in ("sql.listing", "sqlite.database"):
             with contextlib.suppress(ImportError):
-                monkeypatch.setattr(f"ocblob.databases.{module}.PAGE_ROWS", 4)
+                monkeypatch.setattr(importlib.import_module(f"ocblob.databases.{module}"), "PAGE_ROWS", 4)
         parts = {
             "integers": ("n BIGINT NOT NULL PRIMARY KEY", "n"),
             "two columns": (f"k {place.key} NOT NULL, n BIGINT NOT NULL, PRIMARY KEY (k, n)", "k, n"),

@@ -25,7 +25,7 @@ from crash_states import State, kind_of, later, sample, states, without
 from crash_strace import need_strace
 from disks import memory_directory
 
-STATES = int(os.environ.get("OCBLOB_TEST_CRASH_STATES", "40"))
+STATES = int(os.environ.get("OCBLOB_TEST_CRASH_STATES", "24"))
 """States that are looked at for each scene and each left-out step; 100000 looks at all."""
 pytestmark = pytest.mark.xdist_group("crash")  # each scene is recorded once for all of them
 

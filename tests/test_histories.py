@@ -5,7 +5,7 @@ import pytest
 from histories import Profile, generate, search, shrink
 from histories_rules import RULES, switched_off
 
-HISTORIES = int(os.environ.get("OCBLOB_TEST_HISTORIES", "600"))
+HISTORIES = int(os.environ.get("OCBLOB_TEST_HISTORIES", "300"))
 SEED = os.environ.get("OCBLOB_TEST_SEED", "")
 PIECE = 100
 """So many in one test: pieces run side by side where the tests do."""

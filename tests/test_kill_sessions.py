@@ -124,7 +124,7 @@ def test_killed_at_any_moment_each_session_is_whole_somewhere(memory: Path) -> N
     [
         ("retain", "sessions/sealing.py,sessions/archive.py,sessions/archiver.py,sessions/retain.py,filesystem.py", 29),
         ("retain_in_pieces", "session_delete.py,session_pieces.py,session_writing.py", 37),
-        ("retain_and_back", "sessions/unarchive.py,session_insert.py,sessions/restocking.py", 31),
+        ("retain_and_back", "sessions/unarchive.py,session_insert.py,sessions/restocking.py", 17),
     ],
     ids=["archive", "delete in pieces", "unarchive"],
 )
