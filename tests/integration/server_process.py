@@ -96,6 +96,7 @@ class ServerProcess(abc.ABC):
             self._process = subprocess.Popen(
                 self._command(),
                 cwd=self.root,
+                env=environment(self.root),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -207,10 +208,22 @@ def unprivileged() -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
+def environment(root: Path) -> dict[str, str]:
+    """A server's temporary files are its own: it may not write to ours, and two that begin at once would meet there."""
+    return {**os.environ, "TMPDIR": str(root)}
+
+
 def run_unprivileged(command: list[str], root: Path) -> None:
     """Run a tool of the server's to its end."""
     done = subprocess.run(
-        command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **unprivileged()
+        command,
+        cwd=root,
+        env=environment(root),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        **unprivileged(),
     )
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 

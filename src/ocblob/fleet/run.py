@@ -83,7 +83,8 @@ class Fleet:
         ):
             held.hold()
             job = self._job(store, store_token, held.token, min_chars=min_chars, previews=previews)
-            check_workers(client, job)
+            with _reached():
+                check_workers(client, job)
             parts = cut(database, columns, larger_than=min_chars, scope=scope, part_bytes=self.part_bytes)
             with _Flight(client, job, report, progress, held.hold) as flight:
                 self.say(f"offloading with {report.workers} workers of {self.scheduler}")
@@ -145,7 +146,7 @@ class _Flight:
         self._submitted += 1
         # What the dashboard shows of a task is its name.
         key = f"ocblob-offload-{part.column.table}-{self._run}-{self._submitted}"
-        with self._reached():
+        with _reached():
             future = self._client.submit(
                 offload_part, self._job, part.column, part.scope, key=key, pure=False, retries=RETRIES
             )
@@ -159,14 +160,14 @@ class _Flight:
             raise FleetError(f"no part could be done: {self._report.problems[0]}")
 
     def _wait(self) -> None:
-        with self._reached(), contextlib.suppress(TimeoutError):
+        with _reached(), contextlib.suppress(TimeoutError):
             wait_for_one(list(self._pending), timeout_s=LOOK_S)
         self._look()
         for future in [future for future in self._pending if future.done()]:
             self._take(future, self._pending.pop(future))
 
     def _take(self, future: Any, part: Part) -> None:
-        with self._reached():
+        with _reached():
             self._count(future, part)
         self._progress(part.size)
         if self._report.parts_failed == self._report.parts == HOPELESS_PARTS:
@@ -185,7 +186,7 @@ class _Flight:
         if time.monotonic() < self._looked + LOOK_S:
             return
         self._looked = time.monotonic()
-        with self._reached():
+        with _reached():
             threads = self._client.nthreads()
         if threads:
             self._peopled = self._looked
@@ -196,14 +197,15 @@ class _Flight:
         with contextlib.suppress(DatabaseError):  # a server that starts again; workers wait for it too
             self._keep()
 
-    @contextlib.contextmanager
-    def _reached(self) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError:
-            raise
-        except (OSError, RuntimeError, CancelledError) as error:
-            raise FleetError(f"the scheduler does not answer any more: {error}; what was done stays") from error
+
+@contextlib.contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except (OSError, RuntimeError, CancelledError) as error:
+        raise FleetError(f"the scheduler does not answer any more: {error}; what was done stays") from error
 
 
 @contextlib.contextmanager
