@@ -11,6 +11,7 @@ from sqlalchemy.dialects import mssql
 
 from ocblob.databases.session_rows import Affinity
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
+from ocblob.databases.sql.dialects.plain import PlainStatements
 from ocblob.errors import DatabaseUnsupportedError, UsageError
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
@@ -110,7 +111,7 @@ class NarrowText(sa.VARCHAR):
         return sa.cast(wide, sa.VARCHAR())
 
 
-class MsSqlDialect:
+class MsSqlDialect(PlainStatements):
     """See `SqlDialect`."""
 
     extra: Final = "mssql"
@@ -283,16 +284,6 @@ class MsSqlDialect:
             if last:
                 return
 
-    def changed(
-        self, connection: sa.Connection, statement: sa.Update, parameters: Sequence[Mapping[str, Any]]
-    ) -> list[int]:
-        """See `SqlDialect`."""
-        return [connection.execute(statement, one).rowcount for one in parameters]
-
-    def put_rows(self, connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> None:
-        """See `SqlDialect`."""
-        connection.execute(statement, rows)
-
     def put_large(
         self,
         connection: sa.Connection,
@@ -331,10 +322,6 @@ class MsSqlDialect:
         """See `SqlDialect`: of a SHA-256 of the server's own bytes."""
         del text
         return bytes.fromhex(data.hexdigest())
-
-    def among(self, column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
-        """See `SqlDialect`."""
-        return column.in_(values)
 
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """T-SQL compares no tuples."""

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import mysql
 from ocblob.databases.session_rows import Affinity
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
 from ocblob.databases.sql.dialects.keepalive import keep_alive
+from ocblob.databases.sql.dialects.plain import PlainStatements
 from ocblob.errors import DatabaseUnsupportedError, UsageError
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -70,7 +71,7 @@ _SIZES: Final = (
 _FILES: Final = "LEFT JOIN information_schema.{} f ON f.name = CONCAT(t.table_schema, '/', t.table_name)"
 
 
-class MySqlDialect:
+class MySqlDialect(PlainStatements):
     """See `SqlDialect`."""
 
     extra: Final = "mysql"
@@ -231,16 +232,6 @@ class MySqlDialect:
             if not connection.invalidated:
                 connection.exec_driver_sql(f"SET {_VARIABLE}0 = NULL")
 
-    def changed(
-        self, connection: sa.Connection, statement: sa.Update, parameters: Sequence[Mapping[str, Any]]
-    ) -> list[int]:
-        """See `SqlDialect`."""
-        return [connection.execute(statement, one).rowcount for one in parameters]
-
-    def put_rows(self, connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> None:
-        """See `SqlDialect`."""
-        connection.execute(statement, rows)
-
     def put_large(
         self,
         connection: sa.Connection,
@@ -280,10 +271,6 @@ class MySqlDialect:
         """See `SqlDialect`: of a SHA-256."""
         del text
         return data.hexdigest()
-
-    def among(self, column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
-        """See `SqlDialect`."""
-        return column.in_(values)
 
     def after(self, key: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """See `SqlDialect`. No index is used for tuples; the first column alone bounds where one is read."""
