@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pytest
@@ -25,17 +26,26 @@ class Future:
 
     status: str
     value: Any
+    unanswered: int = 0
+    """So often whoever held the report had died."""
 
     def done(self) -> bool:
         """It is."""
         return True
 
-    def result(self) -> Any:
+    def result(self, timeout: float) -> Any:
         """A report."""
+        assert timeout == run.LOOK_S
+        if self.unanswered:
+            self.unanswered -= 1
+            raise TimeoutError
+        if isinstance(self.value, BaseException):
+            raise self.value
         return self.value
 
-    def exception(self) -> Any:
+    def exception(self, timeout: float) -> Any:
         """Why there is none."""
+        assert timeout == run.LOOK_S
         return self.value
 
     def __hash__(self) -> int:
@@ -193,7 +203,40 @@ def raising(error: BaseException) -> Callable[..., None]:
 def test_a_part_that_was_dropped_ends_the_pass() -> None:
     """A scheduler that was started again knows nothing of it."""
     with pytest.raises(FleetError, match="has dropped a part"):
-        fly([Future("cancelled", None)])
+        fly([Future("cancelled", CancelledError())])
+
+
+def test_the_answer_of_a_dead_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker does that part again, and asks the database for the token, which must be kept there meanwhile."""
+    looks: list[int] = []
+    monkeypatch.setattr(run, "LOOK_S", 0)
+
+    report, _, seen = fly([replace(moved(), unanswered=5)], keep=lambda: looks.append(1))
+
+    assert (1, True, [100]) == (report.parts, report.complete, seen)
+    assert 1 + 1 + 5 == len(looks)
+
+
+def test_a_part_that_fails_the_second_time() -> None:
+    """It was done, its worker died with the answer, and nobody could do it again: it is a failed part like another."""
+
+    class Redone(Future):
+        """Known to have failed only once it is asked for."""
+
+        def result(self, timeout: float) -> Any:
+            self.status = "error"
+            return super().result(timeout)
+
+    report, _, _ = fly([moved(), Redone("finished", PartError("no route"))])
+
+    assert (2, 1) == (report.parts, report.parts_failed)
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("closed")], ids=str)
+def test_a_scheduler_that_goes_with_an_answer(error: Exception) -> None:
+    """That is no failed part."""
+    with pytest.raises(FleetError, match="does not answer any more"):
+        fly([moved(), Future("finished", error)])
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("closed")], ids=str)

@@ -164,22 +164,30 @@ class _Flight:
             wait_for_one(list(self._pending), timeout_s=LOOK_S)
         self._look()
         for future in [future for future in self._pending if future.done()]:
-            self._take(future, self._pending.pop(future))
+            with contextlib.suppress(TimeoutError):
+                self._take(future)
 
-    def _take(self, future: Any, part: Part) -> None:
+    def _take(self, future: Any) -> None:
+        """Raises `TimeoutError` if who held the answer has died: another worker does the part once more."""
         with _reached():
-            self._count(future, part)
-        self._progress(part.size)
+            self._count(future, self._pending[future])
+        self._progress(self._pending.pop(future).size)
         if self._report.parts_failed == self._report.parts == HOPELESS_PARTS:
             raise FleetError(f"the first parts all failed: {self._report.problems[0]}")
 
     def _count(self, future: Any, part: Part) -> None:
-        if future.status == "finished":
-            self._report.include(part, future.result())
-        elif future.status == "error":
-            self._report.fail_part(part, str(future.exception()))
+        try:
+            # No longer than this: the token that workers ask the database for is kept there only while we look.
+            report = future.result(timeout=LOOK_S)
+        except Exception as error:
+            if future.status == "error":
+                self._report.fail_part(part, str(future.exception(timeout=LOOK_S)))
+            elif future.status == "cancelled":
+                raise FleetError("the cluster has dropped a part that it was given; what was done stays") from error
+            else:
+                raise
         else:
-            raise FleetError("the cluster has dropped a part that it was given; what was done stays")
+            self._report.include(part, report)
 
     def _look(self) -> None:
         """Who is there, and whether the database still shows our token."""
