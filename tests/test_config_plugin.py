@@ -50,7 +50,9 @@ def test_it_takes_nothing_back_that_the_user_keeps(home: Path) -> None:
     assert settings.max_size is None
 
 
-@pytest.mark.parametrize("said", ["[]", "nonsense", '"x"', "[" * 100_000, {"maxSessions": 0}, {"keep": "ses_1"}])
+@pytest.mark.parametrize(
+    "said", ["[]", "nonsense", '"x"', "[" * 100_000, {"maxSessions": 0}, {"keep": "ses_1"}], ids=len
+)
 def test_what_cannot_be_meant_stops_the_pass(home: Path, said: Any) -> None:
     """Rather no eviction than another one than was meant."""
     with pytest.raises(UsageError):

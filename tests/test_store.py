@@ -265,7 +265,7 @@ def test_processes_that_race_agree(root: Path) -> None:
         assert 5 == store.catalog.totals().blobs
 
 
-@pytest.mark.parametrize("data", [b"", b"x", SMALL, payload(1 << 20), payload((1 << 20) + 1), LARGE])
+@pytest.mark.parametrize("data", [b"", b"x", SMALL, payload(1 << 20), payload((1 << 20) + 1), LARGE], ids=len)
 def test_gives_back_what_was_put(root: Path, data: bytes) -> None:
     """A blob of any size reads as its bytes, whole and in pieces."""
     with BlobStore.create(root)[0] as store:
@@ -426,7 +426,9 @@ def test_the_catalog_of_another_store_is_refused(root: Path, tmp_path: Path) -> 
         assert 2 == store.catalog.totals().blobs
 
 
-@pytest.mark.parametrize("damage", [b"this is no database" * 1000, b"SQLite format 3\0" + bytes(range(256)) * 64])
+@pytest.mark.parametrize(
+    "damage", [b"this is no database" * 1000, b"SQLite format 3\0" + bytes(range(256)) * 64], ids=len
+)
 def test_a_damaged_catalog_is_no_obstacle_to_reading(root: Path, damage: bytes) -> None:
     """With a catalog of garbage blobs still read; putting says what is wrong, and a rebuild cures it."""
     with BlobStore.create(root)[0] as store:

@@ -311,7 +311,7 @@ def test_utf16_database_is_refused(path: Path) -> None:
         SQLiteDatabase(path, read_only=True)
 
 
-@pytest.mark.parametrize("body", ["x" * 3000, "x" * 3_000_000])
+@pytest.mark.parametrize("body", ["x" * 3000, "x" * 3_000_000], ids=len)
 def test_damaged_page_is_an_error(path: Path, body: str) -> None:
     """A page that is no page any more, of rows or of a long cell's pages, stops the sweep with an error."""
     make_database(path, [body + text(number) for number in range(max(3, 600_000 // len(body)))])

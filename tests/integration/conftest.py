@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from plugin_process import Runtime
 from postgresql import PostgreSQL, find_postgresql
 from seaweedfs import SeaweedFS, find_weed
 from server_process import ServerProcess
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the helpers beside the unit tests
 
 OPENCODE_VERSION = "1.18.33"
 INSTALL_DIRECTORY = Path(__file__).parents[2] / ".cache" / "opencode"
