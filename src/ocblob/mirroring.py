@@ -136,16 +136,20 @@ def looked_at(address: Address, tree: SessionTree) -> Iterator[HostDatabase | No
 
 
 def check_places(source: Address, target: Address) -> None:
-    """Raise `UsageError` if they are one, by whatever names: what went into it would go from it."""
-    same = source.name == target.name
+    """Raise `UsageError` if they are one: what went into it would go from it."""
+    if is_one(source, target):
+        raise UsageError(f"{target} cannot be a mirror of itself", hint="--from names the source, --to the mirror")
+
+
+def is_one(source: Address, target: Address) -> bool:
+    """Whether two addresses are one database, by whatever names."""
     if source.path is not None and target.path is not None and target.path.exists():
-        same = source.path.samefile(target.path)
-    elif source.path is None and target.path is None and source.kind == target.kind:
+        return source.path.samefile(target.path)
+    if source.name != target.name and source.path is None and source.kind == target.kind:
         from ocblob.databases.sql.tokens import is_same  # noqa: PLC0415 - loads SQLAlchemy
 
-        same = same or is_same(source, target)
-    if same:
-        raise UsageError(f"{target} cannot be a mirror of itself", hint="--from names the source, --to the mirror")
+        return is_same(source, target)
+    return source.name == target.name
 
 
 def origin_of(source: Address, store_place: config.StorePlace) -> str:

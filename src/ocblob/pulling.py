@@ -11,10 +11,11 @@ from ocblob.databases.disk import host_waits
 from ocblob.databases.session_rows import SessionFacts
 from ocblob.errors import BackendError, DatabaseUnsupportedError, OcblobError, UnknownHostError, UsageError
 from ocblob.marks import Marks
+from ocblob.mirroring import is_one
 from ocblob.passes import Opened, opened, register, session_tree
 from ocblob.pulled import note_pulled
 from ocblob.sessions.extraction import ExtractedBlobs
-from ocblob.sessions.mirror_source import MirrorSource, StoreBlobs, facts_of, root_of, tree_below
+from ocblob.sessions.mirror_source import MirrorSource, StoreBlobs, root_of, tree_below
 from ocblob.sessions.restocking import Named, Restocked, look
 from ocblob.sessions.unarchive import UnarchiveReport, apply_unarchive
 from ocblob.sessions.unarchive_plan import Choice, Fate, SessionPlan, plan_unarchive
@@ -59,8 +60,7 @@ def mirror_opened(place: config.Place, *, trusting: bool = False) -> Iterator[tu
             at = stack.enter_context(opened(place))
         except UnknownHostError as error:
             raise DatabaseUnsupportedError(f"{place.shown} is no mirror: {error}") from error
-        records = {record.session: record for record in at.database.records()}
-        yield at, MirrorSource(at.database, session_tree(at), at.profile.name, at.all_columns, records, trusting)
+        yield at, MirrorSource(at.database, session_tree(at), at.profile.name, at.all_columns, trusting)
 
 
 def pull_pass(  # noqa: PLR0913
@@ -83,7 +83,7 @@ def pull_pass(  # noqa: PLR0913
     """
     begun = time.monotonic()
     address, mirror_address = config.database_address(place), config.database_address(mirror_place)
-    if address.name == mirror_address.name:
+    if is_one(address, mirror_address):
         raise UsageError(f"{address} is the database and its mirror at once ({mirror_place.source})")
     with ExitStack() as stack:
         there, source = stack.enter_context(mirror_opened(mirror_place, trusting=force))
@@ -154,7 +154,7 @@ def _matches(there: Opened, source: MirrorSource, query: str) -> tuple[SessionFa
     found = there.database.search(there.profile.searched, query)
     with there.database.snapshot() as snapshot:
         roots = sorted({root_of(snapshot, source.tree, session) for session in found})
-        facts = [facts_of(snapshot, source.tree, root, source.records.get(root)) for root in roots]
+        facts = [source.facts(snapshot, root) for root in roots]
     known = [each for each in facts if each is not None]
     if not known:
         raise OcblobError(
@@ -170,7 +170,7 @@ def _wanted(source: MirrorSource, name: str, sessions: Sequence[str]) -> list[Se
         if missing := [session for session in sessions if not snapshot.exists(source.tree, session)]:
             raise UsageError(f"{name} holds no session {', '.join(missing)}", hint="--query TEXT looks for one")
         ids = tree_below(snapshot, source.tree, sessions)
-        facts = [facts_of(snapshot, source.tree, session, source.records.get(session)) for session in ids]
+        facts = [source.facts(snapshot, session) for session in ids]
     return [each for each in facts if each is not None]
 
 

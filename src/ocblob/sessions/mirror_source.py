@@ -31,8 +31,6 @@ class MirrorSource:
     host: str
     payloads: tuple[Column, ...]
     """Where a mirror keeps refs for payloads."""
-    records: Mapping[str, MirroredSession]
-    """What was mirrored; nothing of a database that keeps no records."""
     trusting: bool = False
     """Whether rows are taken that are not those that were mirrored."""
     _looked_at: set[str] = field(default_factory=set)
@@ -41,6 +39,17 @@ class MirrorSource:
     def noun(self) -> str:
         """How messages call it."""
         return "mirror"
+
+    def record(self, session: str) -> MirroredSession | None:
+        """What was mirrored of a session; None if it was not, or where no records are kept.
+
+        Asked for one by one: a mirror may have millions.
+        """
+        return next(self.database.records(session), None)
+
+    def facts(self, snapshot: Snapshot, session: str) -> SessionFacts | None:
+        """See `facts_of`."""
+        return facts_of(snapshot, self.tree, session, self.record(session))
 
     def headers(self, facts: Iterable[SessionFacts]) -> list[Header]:
         """What is known of sessions, as `facts_of` tells it; what they are is only known when they are read."""
@@ -61,15 +70,16 @@ class MirrorSource:
         """See `SessionSource`: in the order of `wanted`, each as it is when it is come to."""
         del directory
         for session in wanted:
+            record = self.record(session)
             with self.database.snapshot() as snapshot:
-                facts = facts_of(snapshot, self.tree, session, self.records.get(session))
+                facts = facts_of(snapshot, self.tree, session, record)
                 if facts is not None:
                     ((header, _),) = self.headers([facts])
-                    yield header, self._rows(snapshot, session, blobs or NoBlobs())
+                    yield header, self._rows(snapshot, session, record, blobs or NoBlobs())
 
-    def _rows(self, snapshot: Snapshot, session: str, blobs: BlobSource) -> Rows:
-        self._check(snapshot, session)
-        had = self.records[session].columns if session in self.records else {}
+    def _rows(self, snapshot: Snapshot, session: str, record: MirroredSession | None, blobs: BlobSource) -> Rows:
+        self._check(snapshot, session, record)
+        had = record.columns if record is not None else {}
         for own, table, column in self.tree.context:
             for value in _texts(snapshot, self.tree.sessions, session, own):
                 rows = snapshot.context_rows(table, column, value)
@@ -96,9 +106,8 @@ class MirrorSource:
             values = rehydrated(table, shape.columns, row, self.payloads, blobs).values
             yield as_archived, Row(row.rowid, tuple(values[place] for place in places))
 
-    def _check(self, snapshot: Snapshot, session: str) -> None:
+    def _check(self, snapshot: Snapshot, session: str, record: MirroredSession | None) -> None:
         """Raise `DatabaseUnsupportedError` if a session is not what its record says. Reads its rows, once."""
-        record = self.records.get(session)
         if record is None or self.trusting or session in self._looked_at:
             return
         if sum_of(snapshot, self.tree, session) != record.digest:
@@ -133,7 +142,7 @@ def put_back_out_of(  # noqa: PLR0913
 ) -> UnarchiveReport:
     """As `put_back_from`, out of a mirror whose payloads are in a store."""
     with source.database.snapshot() as there:
-        known = [facts_of(there, source.tree, session, source.records.get(session)) for session in sessions]
+        known = [source.facts(there, session) for session in sessions]
     headers = source.headers(facts for facts in known if facts is not None)
     return put_back_from(source, database, tree, headers, sessions, blobs=StoreBlobs(store), directory=directory)
 

@@ -99,9 +99,29 @@ def lacking_context(
     for table, row in context_of(tree, session, source):
         if table not in lies:
             return f"it has no table {table}, to which the session refers"
-        fitted = lies[table].fitted(row)
+        try:
+            fitted = lies[table].fitted(row)
+        except DatabaseError as error:
+            return str(error)
         if target.find(table, lies[table].key_of(fitted)) is None:
             return f"it has no {lies[table].name(fitted)}, to which the session refers"
+    return ""
+
+
+def too_much(target: Snapshot, tree: SessionTree, lies: Mapping[str, Lie], session: str) -> str:
+    """What a target has of a session and the source has no place for, so that it could not come back as it is.
+
+    `tree` is the target's own. Empty if there is nothing; reads rows only of tables that are not the same in both.
+    """
+    for owned in tree.owned:
+        lie, columns = lies.get(owned.table), target.shape(owned.table).columns
+        others = [place for place in range(len(columns)) if lie is None or place not in lie.there]
+        for row in target.rows(owned, session) if others else ():
+            if lie is None:
+                return f"it has rows of {owned.table}, for which the database has no table"
+            if (place := next((place for place in others if row.values[place] is not None), None)) is not None:
+                name = lie.name(lie.reduced(row))
+                return f"{name} has a value for {columns[place]} in it, for which the database has no column"
     return ""
 
 

@@ -1,0 +1,196 @@
+"""What seals a session in a mirror before it goes: whatever could keep it from coming back as it is keeps it here."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from mirrors import Keeping, Mirroring
+from ocblob.databases.sqlite import SQLiteDatabase
+from ocblob.digest import digest_of
+from ocblob.rows import session_digest
+from ocblob.sessions.lacking import Lacking
+from ocblob.sessions.mirror_seal import MirrorSeal
+from ocblob.sessions.mirror_source import MirrorSource
+from ocblob.sessions.mirroring import MirrorReport
+from ocblob.sessions.seals import Sealed
+from ocblob.store import BlobStore
+from samples import object_path, opencode_profile, opened, payload
+from talks import Talk, make_talks
+
+SIZE = 20_000
+BLOB = digest_of(payload(SIZE, "ses_a"))
+
+
+def change(path: Path, *statements: str) -> None:
+    """Somebody writes."""
+    with opened(path) as db:
+        for statement in statements:
+            db.execute(statement).fetchall()
+
+
+class Scene:
+    """A database of two sessions, a mirror that has them, and a store that knows the mirror."""
+
+    def __init__(self, root: Path, store: BlobStore) -> None:
+        self.root = root
+        self.store = store
+        self.path = make_talks(root / "opencode.db", [Talk("ses_a", 3, size=SIZE), Talk("ses_b", 2)])
+        self.there = root / "mirror.db"
+        self.brought: list[tuple[list[str], bool]] = []
+        """What was to be mirrored, and whether without trust."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens when they have been looked at."""
+        self.knows_mirror = True
+
+    def in_file(self) -> SQLiteDatabase:
+        """The mirror is another host's file."""
+        shutil.copy(self.path, self.there)
+        return SQLiteDatabase(self.there)
+
+    def in_records(self) -> Keeping:
+        """The mirror keeps records and refs, as a server does."""
+        target = Keeping(self.there)
+        assert Mirroring(self.path, target, self.store).run().complete
+        return target
+
+    def seal(self, target: SQLiteDatabase, *sessions: str, source: SQLiteDatabase | None = None) -> Sealed:
+        """Of these sessions, by a mirror that is not brought up to date."""
+        with target, source or SQLiteDatabase(self.path) as database:
+            here, there = (opencode_profile(each.path) for each in (database, target))
+            assert here.tree is not None
+            assert there.tree is not None
+            found = MirrorSource(target, there.tree, "opencode", (*there.columns, *there.counted))
+
+            @contextlib.contextmanager
+            def opened_again() -> Iterator[MirrorSource]:
+                yield found
+                self.meanwhile()
+
+            if self.knows_mirror:
+                self.store.registry.register(target.url, host="opencode")
+            lacking = Lacking(self.store, frozenset())
+            seal = MirrorSeal(database, here.tree, "the mirror", self._bring, opened_again, lacking, None)
+            return seal.seal(sessions)
+
+    def digest(self, session: str) -> str:
+        """Of a session as it is."""
+        tree = opencode_profile(self.path).tree
+        assert tree is not None
+        with SQLiteDatabase(self.path) as database, database.snapshot() as state:
+            return session_digest(state, tree, session)
+
+    def _bring(self, sessions: Sequence[str], verify: bool) -> MirrorReport:  # noqa: FBT001
+        self.brought.append((list(sessions), verify))
+        return MirrorReport()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Both sessions are in both."""
+    store, _ = BlobStore.create(str(tmp_path / "store"))
+    with store:
+        yield Scene(tmp_path, store)
+
+
+def test_what_both_have_is_sealed_at_once(scene: Scene) -> None:
+    """In a file and where records are kept, by what it is here."""
+    digests = {session: scene.digest(session) for session in ("ses_a", "ses_b")}
+
+    file = scene.seal(scene.in_file(), "ses_a", "ses_b")
+    scene.there.unlink()
+    kept = scene.seal(scene.in_records(), "ses_a", "ses_b")
+
+    assert [(digests, {}), (digests, {})] == [(sealed.digests, sealed.left) for sealed in (file, kept)]
+    assert [(["ses_a", "ses_b"], False)] * 2 == scene.brought
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "why"),
+    [
+        ([], ["ALTER TABLE part ADD COLUMN extra TEXT NOT NULL DEFAULT 'x'"], "value for extra in it"),
+        (["DROP TABLE todo"], [], "rows of todo, for which the database has no table"),
+        (
+            ["ALTER TABLE project ADD COLUMN extra TEXT", "UPDATE project SET extra='x'"],
+            [],
+            "prj has a value for extra",
+        ),
+        ([], ["DELETE FROM project"], "it has no project prj"),
+        ([], ["DROP TABLE todo"], "there is no table todo in it"),
+        ([], ["DROP TABLE todo", "CREATE TABLE todo (session_id, content, time_updated)"], "no primary key"),
+    ],
+    ids=["column", "table", "project's column", "project", "lacks a table", "lacks a key"],
+)
+def test_what_could_not_come_back_stays(scene: Scene, here: list[str], there: list[str], why: str) -> None:
+    """Another host's file may have other tables than this one: a pull would be refused. None stops the pass."""
+    target = scene.in_file()
+    change(scene.there, *there)
+    change(scene.path, *here)
+
+    sealed = scene.seal(target, "ses_a", "ses_b")
+
+    assert ["ses_a", "ses_b"] == sorted(sealed.left)
+    assert why in sealed.left["ses_a"]
+
+
+def test_nothing_that_the_other_host_added_is_in_the_way_while_it_is_empty(scene: Scene) -> None:
+    """A column without a value, a table without rows of these sessions."""
+    target = scene.in_file()
+    change(scene.there, "ALTER TABLE part ADD COLUMN extra TEXT", "DELETE FROM todo")
+    change(scene.path, "DROP TABLE todo")
+
+    assert {} == scene.seal(target, "ses_a").left
+
+
+def test_a_ref_that_only_a_mirror_makes_stays_with_its_session(scene: Scene) -> None:
+    """A mirror in a file would get, and give back, the payload that it stands for."""
+    with scene.in_records() as target, opened(target.path) as db:
+        data = db.execute("SELECT data FROM part WHERE id='prt_ses_a_1'").fetchall()[0][0]
+    with opened(scene.path) as db:
+        db.execute("UPDATE part SET data=? WHERE id='prt_ses_a_1'", (data,)).fetchall()
+    scene.there.unlink()
+
+    sealed = scene.seal(scene.in_file(), "ses_a", "ses_b")
+
+    assert {"ses_a": "the mirror does not hold it: it has a ref that only a mirror makes"} == sealed.left
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_mirror_that_the_store_does_not_know_holds_no_refs(scene: Scene, *, lost: bool) -> None:
+    """Once the session has gone from here, a prune would find nobody who names its blobs; nor is a lost one sealed."""
+    target = scene.in_records()
+    scene.knows_mirror = lost
+    if lost:
+        object_path(scene.root / "store", BLOB).unlink()
+
+    sealed = scene.seal(target, "ses_a", "ses_b")
+
+    assert ["ses_a"] == list(sealed.left)
+    assert ("2 missing" if lost else "the store has not learned of the mirror") in sealed.left["ses_a"]
+
+
+def test_a_blob_that_a_file_would_need_stops_no_other_session(scene: Scene) -> None:
+    """From a server's mirror to a file payloads are read on the way: one that is lost keeps its session alone."""
+    source = scene.in_records()
+    scene.there = scene.root / "file.db"
+    shutil.copy(scene.path, scene.there)
+    object_path(scene.root / "store", BLOB).unlink()
+
+    sealed = scene.seal(SQLiteDatabase(scene.there), "ses_a", "ses_b", source=source)
+
+    assert ["ses_a"] == list(sealed.left)
+    assert BLOB in sealed.left["ses_a"]
+
+
+def test_a_session_that_goes_before_it_is_looked_at_again_is_not_sealed(scene: Scene) -> None:
+    """It was not held when it was looked at, whatever it was then."""
+    target = scene.in_file()
+    change(scene.there, "DELETE FROM todo WHERE session_id='ses_b'")
+    scene.meanwhile = lambda: change(scene.path, "DELETE FROM session WHERE id='ses_b'")
+
+    sealed = scene.seal(target, "ses_a", "ses_b")
+
+    assert ({"ses_a": scene.digest("ses_a")}, {}) == (sealed.digests, sealed.left)
+    assert [(["ses_a", "ses_b"], False), ([], True)] == scene.brought
