@@ -136,6 +136,21 @@ def _some_of_it(
     raise Killed
 
 
+def test_nothing_comes_that_cannot_be_noted(cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it, after a kill, would be taken for all of it."""
+    delete(path, "ses_b")
+    monkeypatch.setattr("ocblob.unfinished.make_private_directory", _denied)
+
+    done = cli.run("pull", "--session", "ses_b", "--db", path)
+
+    assert (1, False) == (done.code, "ses_b" in sessions(path))
+    assert "takes no note of what is about to be in pieces: Permission denied" in done.err
+
+
+def _denied(_path: Path) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
 def test_newer_work_is_never_written_over(cli: Cli, path: Path) -> None:
     """A session that went on here is left, and told; --replace takes the mirror's."""
     before = rows(path)
@@ -281,12 +296,15 @@ def test_a_ref_whose_blob_is_gone_is_counted(cli: Cli, path: Path) -> None:
         (("--query", ""), "say which session"),
         (("--session", "ses_a", "--from", " "), "--from is empty"),
         (("--session", "ses_a", "--from", "APP"), "is the database and its mirror at once"),
+        (("--session", "ses_a", "--from", "LINK"), "is the database and its mirror at once"),
         (("--session", "ses_a", "--from", "oracle://me:secret@host/db"), "oracle://me@host/db: no such kind"),
     ],
 )
 def test_what_cannot_be_meant(cli: Cli, path: Path, words: tuple[str, ...], told: str) -> None:
     """Exit 2, and a secret is not repeated."""
-    done = cli.run("pull", *(str(path) if word == "APP" else word for word in words), "--db", path)
+    link = cli.root / "link.db"
+    link.hardlink_to(path)
+    done = cli.run("pull", *({"APP": path, "LINK": link}.get(word, word) for word in words), "--db", path)
 
     assert 2 == done.code
     assert told in done.err

@@ -314,6 +314,25 @@ def test_a_mirror_that_is_away_is_told_until_it_is_there(
 
 
 @pytest.mark.usefixtures("in_pieces")
+def test_what_only_a_mirror_has_goes_in_pieces_with_a_note_or_not_at_all(
+    cli: Cli, path: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who goes on with what a kill has left, and mirrors it, would take the rest from the mirror too."""
+
+    def full(_path: Path, _data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(unfinished, "write_durable", full)
+    before = rows(path)
+
+    done = cli.run(*TWO, "--mirror", there, "--db", path, "--json")
+
+    assert (3, before, 0) == (done.code, rows(path), done.json["report"]["archived"])
+    assert "ses_b stays (failed): " in done.err
+    assert "takes no note of what is about to be in pieces: No space left on device" in done.err
+
+
+@pytest.mark.usefixtures("in_pieces")
 def test_somebody_who_comes_between_gets_it_back(
     cli: Cli, path: Path, there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,8 +61,9 @@ class Notes:
     def begin(self, tree: Tree, sealed: Sealed, database: SessionDatabase) -> Callable[[], None]:
         """Note that a tree may be in pieces from now on; what it returns ends that, once its rows are gone for good.
 
-        What goes in one transaction needs no note. A state directory that takes none stops nothing: the archive or the
-        mirror has the tree all the same.
+        What goes in one transaction needs no note. A state directory that takes none stops nothing where an archive has
+        the tree. Raises `DatabaseError` where only a mirror has: who went on with what a kill has left, and mirrored
+        it, would take the rest from there too.
         """
         if not sealed.where or (tree.rows <= WHOLE_ROWS_MAX and tree.size <= WHOLE_BYTES_MAX):
             return lambda: None
@@ -72,7 +73,8 @@ class Notes:
     def begin_pull(self, mirror: str, sessions: Sequence[str], database: SessionDatabase) -> Callable[[], None]:
         """Note that sessions come back out of a mirror, in pieces; what it returns ends that, once they are there.
 
-        Half of one is a session like others to whoever goes on with it, and the mirror would take it for the newer one.
+        Half of one is a session like others to whoever goes on with it, and the mirror would take it for the newer one:
+        so a state directory that takes no note is a `DatabaseError`.
         """
         if not sessions:
             return lambda: None
@@ -105,8 +107,13 @@ class Notes:
         try:
             make_private_directory(self.directory)
             write_durable(note, json.dumps(said).encode())
-        except OSError:
-            return lambda: None
+        except OSError as error:
+            if archive:
+                return lambda: None
+            raise DatabaseError(
+                f"{self.directory} takes no note of what is about to be in pieces: {error.strerror or error}",
+                hint="make room there, or let XDG_STATE_HOME name a directory that can be written",
+            ) from error
 
         def end() -> None:
             # After a power cut some of the rows would be back, and nobody would know.

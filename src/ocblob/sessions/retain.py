@@ -109,7 +109,10 @@ Look = Callable[[Sequence[str]], Mapping[str, str]]
 Told = Callable[[Tree, str], None]
 """Hears of each tree that went, and of what holds it, as soon as it has gone."""
 Note = Callable[[Tree, Sealed], Callable[[], None]]
-"""Notes that a tree may be in pieces from now on, and what has it whole; what it returns ends that."""
+"""Notes that a tree may be in pieces from now on, and what has it whole; what it returns ends that.
+
+Raises `OcblobError` if it must not go without a note.
+"""
 
 
 def apply_retain(  # noqa: PLR0913
@@ -134,11 +137,15 @@ def apply_retain(  # noqa: PLR0913
     if trees:
         sealed = seal([session for each in trees for session in each.sessions])
         report.archive, report.archive_size, report.mirror = sealed.archive, sealed.archive_size, sealed.mirror
-        report.archived = len(sealed.digests)
+        report.archived = len(sealed.digests) if sealed.archive else 0
         report.mirrored = len(sealed.digests.keys() - sealed.left.keys()) if sealed.mirror else 0
         evictor = _Evictor(database, tree, sealed, put_back, report)
         for each in trees:
-            end = note(each, sealed)
+            try:
+                end = note(each, sealed)
+            except OcblobError as error:
+                report.add(each, Fate.FAILED, 0, str(error))
+                continue
             fate = evictor.evict(each)
             if fate is not Fate.HALF:
                 end()
