@@ -83,7 +83,7 @@ def plan_mirror(  # noqa: PLR0913
         raise OcblobError(f"there is no session {', '.join(missing)}")
     parents = {each.id: each.parent for each in facts.values()}
     wanted = descendants(sessions, parents) if sessions else facts.keys()
-    past = _past(source, target, tree)
+    past = _past(source, target, tree, facts.keys())
     in_order = (facts[session] for found in forest(facts.values()) for session in found.sessions if session in wanted)
     going = tuple(each for each in in_order if verify or not past.had(each, origin))
     recorded = {
@@ -136,18 +136,22 @@ class _Past:
         return (rows, used_ms) == (facts.rows, facts.used_ms) and self.there[facts.id] == (rows, size, used_ms)
 
 
-def _past(source: HostDatabase, target: HostDatabase | None, tree: SessionTree) -> _Past:
+def _past(source: HostDatabase, target: HostDatabase | None, tree: SessionTree, sessions: Collection[str]) -> _Past:
+    """Of these sessions: a target may have any number of others."""
     past = _Past()
     if target is None:
         return past
     if not target.keeps_records:
-        past.there = {each.id: _known(each) for each in target.survey(common_tree(tree, target))}
+        surveyed = target.survey(common_tree(tree, target))
+        past.there = {each.id: _known(each) for each in surveyed if each.id in sessions}
         past.came_from = {
             each.session: (each.source_rows, each.source_size, each.source_used_ms) for each in source.records()
         }
         return past
     names = dict[str, str]()
     for each in target.records():
+        if each.session not in sessions:
+            continue
         past.origins[each.session] = names.setdefault(each.origin, each.origin)
         past.recorded[each.session] = (each.source_rows, each.source_size, each.source_used_ms)
     return past
