@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,6 +11,7 @@ from ocblob.archiving import check_room
 from ocblob.cells import SessionTree
 from ocblob.databases.disk import sizes
 from ocblob.databases.opening import HostDatabase
+from ocblob.databases.session_rows import SessionFacts
 from ocblob.databases.vacuum import FileSizes, VacuumReport
 from ocblob.errors import BackendError, DatabaseUnsupportedError, UnknownHostError, UsageError
 from ocblob.filesystem import is_other_users
@@ -19,8 +20,9 @@ from ocblob.passes import Opened, opened, register, session_tree
 from ocblob.pulled import pulled
 from ocblob.sessions.archiver import Archiver, Bar
 from ocblob.sessions.lacking import Lacking
+from ocblob.sessions.mirror_seal import MirrorSeal
 from ocblob.sessions.plan import RetainPlan, plan_retain
-from ocblob.sessions.retain import Look, PutBack, RetainReport, Told, apply_retain
+from ocblob.sessions.retain import RetainReport, Told, apply_retain
 from ocblob.sessions.sealing import ArchivePlace, archive_place, make_directory
 from ocblob.sessions.seals import Seal, sealed_by_both, witness
 from ocblob.size_warnings import Measured, SizeWarning, look
@@ -73,10 +75,9 @@ def retain_pass(  # noqa: PLR0913
     """
     settings.limits.check()
     address = config.database_address(place)
-    notes = Notes.of(address)
-    if not dry_run and notes.pending():
-        with _sessions(place, write=True) as (database, tree, at):
-            notes.finish(database, tree, NamedMirror(at, tree, settings, store_place, say), say)
+    way = _Way(place, store_place, settings, allow_unresolved, hear, say, bar)
+    if not dry_run:
+        way.put_back_killed()
     with _sessions(place, write=False) as (database, tree, at):
         before, host = sizes(address), at.profile.name
         facts = {each.id: each for each in database.survey(tree)}
@@ -86,34 +87,10 @@ def retain_pass(  # noqa: PLR0913
     archive = archive_to(settings, address.stem, make=bool(plan.evictions) and not dry_run)
     if dry_run:
         return RetainPass(plan, None, before, before, None, "", look(address, host=host, found=before))
-    report = RetainReport(planned=plan.leaving, before=plan.before)
     if plan.evictions:
-        with _sessions(place, write=True) as (database, tree, at):
-            for warning in database.warnings:
-                say(f"warning: {warning}")
-            with _store(store_place, settings, at, say) as (store, absent):
-                lacking = Lacking(store, _allowed(unresolved=allow_unresolved, absent=absent))
-                seal: Seal = partial(witness, database, tree)
-                back: PutBack | None = None
-                unfit: Look | None = None
-                archiver: Archiver | None = None
-                if settings.mirror_place is not None:
-                    mirror = mirror_seal(
-                        place, settings.mirror_place, store_place, at=at, tree=tree, lacking=lacking, say=say
-                    )
-                    seal, back, unfit = mirror.seal, mirror.put_back, mirror.look
-                if archive is not None:
-                    if address.path is not None and is_other_users(address.path):
-                        say(f"warning: {address.name} belongs to another user, who cannot read the archive")
-                    check_room(archive, plan.leaving.size, say)
-                    archiver = Archiver(database, tree, host, archive, lacking, settings.archive_refs, facts, bar)
-                    back, unfit = archiver.put_back, archiver.look
-                    seal = archiver.seal if settings.mirror is None else sealed_by_both(seal, archiver.seal)
-                note = partial(notes.begin, database=database)
-                report = apply_retain(database, tree, plan, seal=seal, put_back=back, look=unfit, told=hear, note=note)
-                if archiver is not None and archiver.lacks:
-                    say(f"warning: {archiver.lacks}")
-            report.longest_transaction_s = database.longest_transaction_s
+        report = way.evict(plan, facts, archive)
+    else:
+        report = RetainReport(planned=plan.leaving, before=plan.before)
     # Who holds the database holds it against a vacuum too.
     when = "never" if report.locked else vacuum or "auto"
     space = vacuum_after(address, when, say=say, method="gentle" if vacuum is None else "auto")
@@ -123,6 +100,80 @@ def retain_pass(  # noqa: PLR0913
     after = sizes(address)
     large = look(address, host=host, found=after)
     return RetainPass(plan, report, before, after, space.report, space.skipped, large)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How sessions go out of one database."""
+
+    place: config.Place
+    store_place: config.StorePlace
+    settings: config.Settings
+    allow_unresolved: bool
+    hear: Told
+    say: Say
+    bar: Bar
+
+    @property
+    def notes(self) -> Notes:
+        """Of what may be in pieces."""
+        return Notes.of(config.database_address(self.place))
+
+    def put_back_killed(self) -> None:
+        """What killed retentions and pulls have left in pieces is whole again, where that can be had."""
+        if self.notes.pending():
+            with _sessions(self.place, write=True) as (database, tree, at):
+                mirrored = NamedMirror(at, tree, self.settings, self.store_place, self.say)
+                self.notes.finish(database, tree, mirrored, self.say)
+
+    def evict(self, plan: RetainPlan, facts: Mapping[str, SessionFacts], archive: ArchivePlace | None) -> RetainReport:
+        """Do what was planned. Raises whatever stands against the mirror or the archive, before anything is deleted."""
+        with _sessions(self.place, write=True) as (database, tree, at):
+            for warning in database.warnings:
+                self.say(f"warning: {warning}")
+            with _store(self.store_place, self.settings, at, self.say) as (store, absent):
+                lacking = Lacking(store, _allowed(unresolved=self.allow_unresolved, absent=absent))
+                mirror = self._mirror(at, tree, lacking)
+                archiver = None
+                if archive is not None:
+                    self._check_archive(archive, plan)
+                    refs = self.settings.archive_refs
+                    archiver = Archiver(database, tree, at.profile.name, archive, lacking, refs, facts, self.bar)
+                # What an archive holds too comes back from there: nobody has to be reached for it.
+                holder = archiver or mirror
+                report = apply_retain(
+                    database,
+                    tree,
+                    plan,
+                    seal=_seal(mirror, archiver) or partial(witness, database, tree),
+                    put_back=holder.put_back if holder is not None else None,
+                    look=holder.look if holder is not None else None,
+                    told=self.hear,
+                    note=partial(self.notes.begin, database=database),
+                )
+                if archiver is not None and archiver.lacks:
+                    self.say(f"warning: {archiver.lacks}")
+            report.longest_transaction_s = database.longest_transaction_s
+        return report
+
+    def _mirror(self, at: Opened, tree: SessionTree, lacking: Lacking) -> MirrorSeal | None:
+        if (there := self.settings.mirror_place) is None:
+            return None
+        return mirror_seal(self.place, there, self.store_place, at=at, tree=tree, lacking=lacking, say=self.say)
+
+    def _check_archive(self, archive: ArchivePlace, plan: RetainPlan) -> None:
+        address = config.database_address(self.place)
+        if address.path is not None and is_other_users(address.path):
+            self.say(f"warning: {address.name} belongs to another user, who cannot read the archive")
+        check_room(archive, plan.leaving.size, self.say)
+
+
+def _seal(mirror: MirrorSeal | None, archiver: Archiver | None) -> Seal | None:
+    """By what is wanted; None if nothing is."""
+    if mirror is not None and archiver is not None:
+        return sealed_by_both(mirror.seal, archiver.seal)
+    holder = mirror or archiver
+    return holder.seal if holder is not None else None
 
 
 @contextlib.contextmanager
