@@ -345,6 +345,15 @@ def test_nobody_there(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         site.offload(fleet)
     with pytest.raises(UsageError, match="neither the address of a scheduler nor a scheduler file"):
         site.offload(replace(fleet, scheduler="localhost"))
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
+    for scheduler, words in (
+        ("tcp://127.0.0.1", "missing port"),
+        ("http://127.0.0.1:1", "unknown address scheme"),
+        ("tls://127.0.0.1:1", "no certificates"),
+        (str(tmp_path / "other.json"), "not a file that a scheduler has written"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            site.offload(replace(fleet, scheduler=scheduler))
     with running_cluster({}, workers=0) as empty:
         # By the file, as a scheduler that runs somewhere writes it.
         file = tmp_path / "scheduler.json"

@@ -1,6 +1,7 @@
 """A Dask cluster: reached, and its workers looked at before anything is asked of them."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -30,10 +31,12 @@ def connected(scheduler: str) -> Iterator[Any]:
         from distributed import Client  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UsageError(f"--dask: {error.name} is not installed", hint="pip install 'ocblob[dask]'") from error
-    where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": str(_file(scheduler))}
+    address = scheduler if "://" in scheduler else _address_in(scheduler)
+    # Before there is a client: one that has failed to begin is waited for at its end, 20 s.
+    _check_address(scheduler, address)
     try:
-        client: Any = Client(**where, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
-    except ValueError as error:
+        client: Any = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+    except RuntimeError as error:  # Dask's configuration wants encryption, say
         raise UsageError(f"--dask {scheduler}: {error}") from error
     except (OSError, AssertionError) as error:
         raise FleetError(f"no Dask scheduler answers at {scheduler}: {error}") from error
@@ -81,11 +84,30 @@ def _refuse(troubles: dict[str, str]) -> None:
         )
 
 
-def _file(scheduler: str) -> Path:
+def _address_in(scheduler: str) -> str:
     path = Path(scheduler)
     if not path.is_file():
         raise UsageError(
             f"--dask {scheduler}: neither the address of a scheduler nor a scheduler file",
             hint="tcp://host:port, or the path of the file that `dask scheduler --scheduler-file` writes",
         )
-    return path
+    try:
+        return str(json.loads(path.read_bytes())["address"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UsageError(f"--dask {scheduler}: not a file that a scheduler has written") from error
+
+
+def _check_address(scheduler: str, address: str) -> None:
+    from distributed.comm.addressing import get_address_host_port  # noqa: PLC0415 - as above
+    from distributed.security import Security  # noqa: PLC0415
+
+    try:
+        get_address_host_port(address)
+    except ValueError as error:
+        raise UsageError(f"--dask {scheduler}: {error}", hint="tcp://host:port") from error
+    security: Any = Security  # it has no types
+    if address.startswith("tls://") and security().get_connection_args("client")["ssl_context"] is None:
+        raise UsageError(
+            f"--dask {scheduler}: Dask knows no certificates here",
+            hint="its configuration names them: distributed.comm.tls.ca-file, .client.cert and .client.key",
+        )

@@ -33,6 +33,8 @@ RETRIES: Final = 2
 PARTS_A_THREAD: Final = 2
 """Parts in flight for each thread of a worker: one it is at, one it can go on with."""
 LOOK_S: Final = 1.0
+ANSWER_DOUBLINGS_MAX: Final = 3
+"""An answer that does not come is waited for twice as long, up to 8 s: workers look for the token for 20 s."""
 ALONE_S: Final = 120.0
 """Without any worker the pass waits so long: their scheduler may be starting others."""
 HOPELESS_PARTS: Final = 8
@@ -126,6 +128,8 @@ class _Flight:
         self._run = uuid.uuid4().hex[:8]
         self._submitted = 0
         self._looked = -LOOK_S
+        self._unanswered = 0
+        """Answers in a row that did not come in time."""
         self._peopled = time.monotonic()
         """When there was a worker."""
         self._limit = 0
@@ -141,6 +145,7 @@ class _Flight:
 
     def submit(self, part: Part) -> None:
         """Send one; waits while enough are on their way."""
+        self._look()
         while len(self._pending) >= self._limit:
             self._wait()
         self._submitted += 1
@@ -164,24 +169,30 @@ class _Flight:
             wait_for_one(list(self._pending), timeout_s=LOOK_S)
         self._look()
         for future in [future for future in self._pending if future.done()]:
-            with contextlib.suppress(TimeoutError):
-                self._take(future)
+            self._take(future)
+            self._look()
 
     def _take(self, future: Any) -> None:
-        """Raises `TimeoutError` if who held the answer has died: another worker does the part once more."""
+        """Count a part, unless whoever held its answer has died: another worker does it once more."""
         with _reached():
-            self._count(future, self._pending[future])
+            try:
+                self._count(future, self._pending[future])
+            except TimeoutError:
+                self._unanswered += 1
+                return
+        self._unanswered = 0
         self._progress(self._pending.pop(future).size)
         if self._report.parts_failed == self._report.parts == HOPELESS_PARTS:
             raise FleetError(f"the first parts all failed: {self._report.problems[0]}")
 
     def _count(self, future: Any, part: Part) -> None:
         try:
-            # No longer than this: the token that workers ask the database for is kept there only while we look.
-            report = future.result(timeout=LOOK_S)
+            # Never for long: the token that workers ask the database for is kept there only while we look.
+            report = future.result(timeout=LOOK_S * 2 ** min(self._unanswered, ANSWER_DOUBLINGS_MAX))
         except Exception as error:
             if future.status == "error":
-                self._report.fail_part(part, str(future.exception(timeout=LOOK_S)))
+                why = future.exception(timeout=LOOK_S)
+                self._report.fail_part(part, str(why) or type(why).__name__)
             elif future.status == "cancelled":
                 raise FleetError("the cluster has dropped a part that it was given; what was done stays") from error
             else:
@@ -210,8 +221,6 @@ class _Flight:
 def _reached() -> Iterator[None]:
     try:
         yield
-    except TimeoutError:
-        raise
     except (OSError, RuntimeError, CancelledError) as error:
         raise FleetError(f"the scheduler does not answer any more: {error}; what was done stays") from error
 
