@@ -322,5 +322,5 @@ def test_without_a_mirror_there_is_nothing_to_pull(cli: Cli, path: Path) -> None
     wrong = cli.run("pull", "--session", "ses_a", "--db", path, "--from", other)
 
     assert (2, 1) == (none.code, wrong.code)
-    assert "hint: --from URL names one, or `mirror` in the configuration" in none.err
+    assert "hint: --from names one, or OCBLOB_MIRROR, or the key mirror of the config file" in none.err
     assert f"{other} is no mirror" in wrong.err

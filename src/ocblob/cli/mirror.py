@@ -7,6 +7,7 @@ from ocblob.cli.main import EXIT_INCOMPLETE, EXIT_LOCKED, complain
 from ocblob.cli.options import (
     byte_bar,
     dry_run_option,
+    mirror_place,
     print_json,
     print_problems,
     sayer,
@@ -55,7 +56,7 @@ def command(
     if source is not None and db is not None:
         raise UsageError("--from and --db both name the source")
     place = config.database_place(source if source is not None else db)
-    target = _target(to)
+    target = mirror_place("--to", to)
     done = mirror_pass(
         place,
         target,
@@ -85,18 +86,6 @@ def command(
         ctx.exit(EXIT_LOCKED)
     if not done.complete:
         ctx.exit(EXIT_INCOMPLETE)
-
-
-def _target(option: str | None) -> config.Place:
-    if option is not None:
-        if not option:
-            raise UsageError("--to is empty")
-        return config.Place(option, "--to")
-    if place := config.settings(strict=False).mirror_place:
-        return place
-    raise UsageError(
-        "no mirror is named", hint="name one with --to, OCBLOB_MIRROR, or the key mirror of the config file"
-    )
 
 
 def _print(done: MirrorPass) -> None:

@@ -176,6 +176,21 @@ def _common_options(function: _Function) -> _Function:
     return _config_option(_json_option(quiet(verbose(function))))
 
 
+def mirror_place(option: str, said: str | None) -> config.Place:
+    """The mirror that an option says, or else the configuration. Raises `UsageError` if nobody does."""
+    if said is not None:
+        if not said.strip():
+            raise UsageError(f"{option} is empty")
+        return config.Place(said, option)
+    settings = config.settings(strict=False)
+    if settings.mirror_place is None:
+        unknown = UsageError(
+            "no mirror is known", hint=f"{option} names one, or OCBLOB_MIRROR, or the key mirror of the config file"
+        )
+        raise next(iter(settings.problems), unknown)
+    return settings.mirror_place
+
+
 def scope_of(
     sessions: tuple[str, ...],
     *,

@@ -1,19 +1,31 @@
-"""How commands tell of sessions that come back into a database."""
+"""What commands are told of sessions that shall come back into a database, and how they tell of them."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, NoReturn
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 
+from ocblob import config
 from ocblob.cli.main import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_LOCKED, complain
-from ocblob.cli.options import print_table
+from ocblob.cli.options import (
+    byte_bar,
+    dry_run_option,
+    print_problems,
+    print_table,
+    sayer,
+    session_option,
+    standard_options,
+)
 from ocblob.cli.retention_options import shortened
 from ocblob.sessions.restocking import Restocked
 from ocblob.sessions.unarchive import UnarchiveReport
 from ocblob.sessions.unarchive_plan import Fate, SessionPlan
 from ocblob.units import format_size
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _PLANNED = ("session", "title", "rows", "size", "would")
 _WORDS = (
     (Fate.INSERT, "put back"),
@@ -22,6 +34,72 @@ _WORDS = (
     (Fate.THERE, "there already"),
     (Fate.REFUSED, "not back"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What shall come back, and how: the options that all of these commands have."""
+
+    db: str | None
+    store_place: config.StorePlace
+    sessions: tuple[str, ...]
+    replace: bool
+    force: bool
+    dry_run: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+    @property
+    def place(self) -> config.Place:
+        """The database. Raises `UsageError` if none is known."""
+        return config.database_place(self.db)
+
+    @property
+    def say(self) -> Callable[[str], None]:
+        """Words on the way."""
+        return sayer(quiet=self.quiet)
+
+    @contextmanager
+    def bar(self, label: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
+        """For a number of bytes, what is told of them as they are done."""
+        with ExitStack() as bars:
+            quiet = self.quiet or self.as_json
+            yield lambda total: bars.enter_context(byte_bar(label, total, quiet=quiet))
+
+    def print_problems(self, report: UnarchiveReport, blobs: Restocked) -> None:
+        """What did not come back, and why."""
+        print_problems(report.problems, max(len(report.problems), report.failed), verbose=self.verbose)
+        print_problems(blobs.problems, sum(blobs.unresolved.values()), verbose=self.verbose)
+
+
+def coming_options(*, replace: str, force: str) -> Callable[[_Function], _Function]:
+    """--session, --replace, --force, --dry-run and the standard ones as one argument, `coming`; with these helps."""
+
+    def decorator(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def collected(
+            *arguments: Any,
+            db: str | None,
+            store_place: config.StorePlace,
+            sessions: tuple[str, ...],
+            replace: bool,
+            force: bool,
+            dry_run: bool,
+            as_json: bool,
+            quiet: bool,
+            verbose: bool,
+            **more: Any,
+        ) -> Any:
+            coming = Coming(db, store_place, sessions, replace, force, dry_run, as_json, quiet, verbose)
+            return function(*arguments, coming=coming, **more)
+
+        decorated: Any = dry_run_option(standard_options(collected))
+        decorated = click.option("--force", is_flag=True, help=force)(decorated)
+        decorated = click.option("--replace", is_flag=True, help=replace)(decorated)
+        return cast("_Function", session_option(decorated))
+
+    return decorator
 
 
 def print_planned(plans: Sequence[SessionPlan]) -> None:

@@ -1,6 +1,5 @@
 """`ocblob unarchive`."""
 
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,7 @@ import click
 from ocblob import config
 from ocblob.cli import returned
 from ocblob.cli.main import EXIT_DONE, EXIT_INCOMPLETE
-from ocblob.cli.options import (
-    byte_bar,
-    dry_run_option,
-    print_json,
-    print_problems,
-    print_table,
-    sayer,
-    session_option,
-    standard_options,
-)
+from ocblob.cli.options import print_json, print_problems, print_table
 from ocblob.cli.retention_options import day, shortened
 from ocblob.errors import UsageError
 from ocblob.sessions.sources import Header
@@ -34,72 +24,52 @@ _NUMBERS = {"rows", "size"}
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--list", "listed", is_flag=True, help="Show the sessions of the archive; no database is needed.")
-@session_option
-@click.option("--replace", is_flag=True, help="Sessions that are there and differ give way to the archived ones.")
-@click.option(
-    "--force", is_flag=True, help="Also cells of 100 MB and more while another process has the database open."
-)
 @click.option(
     "--salvage",
     is_flag=True,
     help="Of a damaged archive the sessions that are whole; a copy of them takes room beside it.",
 )
-@dry_run_option
-@standard_options
+@returned.coming_options(
+    replace="Sessions that are there and differ give way to the archived ones.",
+    force="Also cells of 100 MB and more while another process has the database open.",
+)
 @click.pass_context
-def command(
-    ctx: click.Context,
-    db: str | None,
-    store_place: config.StorePlace,
-    *,
-    file: Path,
-    listed: bool,
-    sessions: tuple[str, ...],
-    replace: bool,
-    force: bool,
-    salvage: bool,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> None:
+def command(ctx: click.Context, *, file: Path, listed: bool, salvage: bool, coming: returned.Coming) -> None:
     """Put sessions of an archive back into the database, byte for byte.
 
     With --session only this one, and those of its children that the archive holds. What is there and equal stays;
     a session that is there and differs is left as it is, unless --replace. The archive stays as it is.
     """
     if listed:
-        if replace or force or dry_run:
+        if coming.replace or coming.force or coming.dry_run:
             raise UsageError("--list only shows what is in the archive; --replace, --force and --dry-run are of no use")
         with found_in(file, salvaging=salvage) as found:
-            wanted = set(chosen(found.headers, sessions))
-            _list([header for header in found.headers if header[0].id in wanted], as_json=as_json)
-        print_problems(found.salvaged.problems, found.salvaged.lost, verbose=verbose)
+            wanted = set(chosen(found.headers, coming.sessions))
+            _list([header for header in found.headers if header[0].id in wanted], as_json=coming.as_json)
+        print_problems(found.salvaged.problems, found.salvaged.lost, verbose=coming.verbose)
         ctx.exit(EXIT_INCOMPLETE if found.salvaged.lost else EXIT_DONE)
-    place = config.database_place(db)
-    with ExitStack() as bars:
+    place = coming.place
+    with coming.bar("unarchive") as progress:
         done = unarchive_pass(
             place,
-            store_place,
+            coming.store_place,
             file,
-            sessions=sessions,
-            replace=replace,
-            force=force,
+            sessions=coming.sessions,
+            replace=coming.replace,
+            force=coming.force,
             salvaging=salvage,
-            dry_run=dry_run,
-            say=sayer(quiet=quiet),
-            progress=lambda total: bars.enter_context(byte_bar("unarchive", total, quiet=quiet or as_json)),
+            dry_run=coming.dry_run,
+            say=coming.say,
+            progress=progress,
         )
-    report = done.report
-    if as_json:
-        print_json(_told(done), dry_run=dry_run)
-    elif not quiet:
-        _print(place, done, dry_run=dry_run)
+    if coming.as_json:
+        print_json(_told(done), dry_run=coming.dry_run)
+    elif not coming.quiet:
+        _print(place, done, dry_run=coming.dry_run)
     if not done.complete:
-        print_problems(report.problems, max(len(report.problems), report.failed), verbose=verbose)
-        print_problems(done.salvaged.problems, done.salvaged.lost, verbose=verbose)
-        print_problems(done.blobs.problems, sum(done.blobs.unresolved.values()), verbose=verbose)
-    returned.end(ctx, done.plans, report, complete=done.complete, dry_run=dry_run)
+        print_problems(done.salvaged.problems, done.salvaged.lost, verbose=coming.verbose)
+        coming.print_problems(done.report, done.blobs)
+    returned.end(ctx, done.plans, done.report, complete=done.complete, dry_run=coming.dry_run)
 
 
 def _list(headers: list[Header], *, as_json: bool) -> None:
