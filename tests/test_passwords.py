@@ -146,7 +146,8 @@ def test_a_password_that_would_be_cut_is_refused(url: str) -> None:
     assert SECRET not in str(refused.value)
 
 
-def test_a_url_after_a_blank_is_refused_without_its_password(cli: Cli) -> None:
-    """What is no URL by a slip is shown like one."""
-    done = cli.run("status", "--db", f" {WHOLE}")
+@pytest.mark.parametrize("url", [f" {WHOLE}", f"postgresql:/u:{SECRET}@h/d"])
+def test_what_is_no_url_by_a_slip_is_refused_without_its_password(cli: Cli, url: str) -> None:
+    """It is shown like one, and taken for no path."""
+    done = cli.run("status", "--db", url)
     assert (2, True, False) == (done.code, "no such kind of database" in done.err, SECRET in done.err)

@@ -16,7 +16,7 @@ from ocblob.config.said import Said, said
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.sessions.limits import KEEP_ACTIVE_S, By, RetainLimits
-from ocblob.urls import shown_url
+from ocblob.urls import names_server, shown_url
 
 DEFAULT: Final = "default"
 _OPTION_OF: Final = {
@@ -141,7 +141,7 @@ def _value(one: Said) -> Any:
 
 def _mirror(one: Said, value: str) -> str:
     """A path is absolute, as that of an archive. OpenCode's files are read by others: no password stands there."""
-    if "://" not in value:
+    if "://" not in value and not names_server(value):
         return str((one.base / expanded(value)).absolute())
     if one.within and shown_url(value) != value:
         raise UsageError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ocblob.errors import UsageError
-from ocblob.urls import shown_url
+from ocblob.urls import names_server, shown_url
 
 _DRIVERS: Final = {
     "postgresql": "postgresql+psycopg",
@@ -62,8 +62,8 @@ class Address:
 
 
 def is_server(url: str) -> bool:
-    """Whether a URL names a database on a server."""
-    return "://" in url and not url.startswith(_SQLITE)
+    """Whether a URL names a database on a server, or is one by a slip: as a path it would be shown and kept whole."""
+    return names_server(url) or ("://" in url and not url.startswith(_SQLITE))
 
 
 def server_address(url: str) -> Address:
@@ -81,6 +81,12 @@ def server_address(url: str) -> Address:
         raise UsageError(
             f"{shown_url(url)}: where the password ends cannot be told",
             hint="in a password write %40 for @, %2F for /, %3F for ?",
+        )
+    port = before.partition("/")[0].partition(":")[2]
+    if port and not port.isdecimal() and not set("@[") & set(before):
+        raise UsageError(
+            f"{shown_url(url)}: its port is no number",
+            hint=f"a user and a password stand before the host: {kind}://user:password@host/database",
         )
     kind = _DRIVERS[kind].partition("+")[0]
     full = f"{kind}+{driver}" if driver else _DRIVERS[kind]

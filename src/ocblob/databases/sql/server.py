@@ -24,6 +24,7 @@ from ocblob.errors import (
     DatabaseUnsupportedError,
     UsageError,
 )
+from ocblob.urls import is_secret
 
 LOCK_WAIT_S: Final = 5.0
 """We wait for a lock of somebody else's for so long."""
@@ -45,7 +46,8 @@ class Server:
         self.read_only = read_only
         url = _url(address)
         self.dialect: SqlDialect = DIALECTS[url.get_backend_name()]
-        self._password = str(url.password or "")
+        options = (option for name, found in url.normalized_query.items() if is_secret(name) for option in found)
+        self._secrets = [secret for secret in (str(url.password or ""), *options) if secret]
         if url.get_driver_name() != self.dialect.driver:
             raise UsageError(
                 f"{address}: the driver {url.get_driver_name()} is not known here",
@@ -67,7 +69,7 @@ class Server:
         except ImportError as error:
             raise UsageError(f"{address}: the driver {self.dialect.driver} cannot be loaded: {error}") from error
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, TypeError, ValueError) as error:
-            raise UsageError(f"{address}: {error}") from error
+            raise UsageError(f"{address}: {self._words(error)}") from error
         self.limit = Limit(0, "the server was not asked", "")
         """What one value may have; known once there is a connection."""
         self.longest_transaction_s = 0.0
@@ -170,7 +172,9 @@ class Server:
     def _words(self, error: Exception) -> str:
         """The driver's own words, a line of them; it may quote the URL."""
         words = _words(error)
-        return words.replace(self._password, "...") if self._password else words
+        for secret in self._secrets:
+            words = words.replace(secret, "...")
+        return words
 
     def _told(self, error: sa.exc.DBAPIError) -> DatabaseError:
         words = f"{self.address}: {self._words(error)}"
