@@ -12,7 +12,7 @@ from disks import small_disk
 from ocblob.cells import Column
 from ocblob.databases.base import Cell
 from ocblob.databases.sql.ahead import AHEAD_BYTES, Ahead
-from ocblob.databases.sql.spool import Spool, place_of
+from ocblob.databases.sql.spool import SPOOL_FILES, Spool, place_of
 from ocblob.errors import DatabaseError
 
 COLUMN = Column("part", "data")
@@ -71,6 +71,15 @@ def test_so_many_small_ones_are_kept() -> None:
         kept(spool, cell(number))
 
     assert [False, False, True, True, True] == [read(spool, cell(n)) is not None for n in range(5)]
+
+
+def test_so_many_files_are_open() -> None:
+    """Small contents with a file each would take all that a process may open."""
+    spool = Spool()
+    for number in range(2 * SPOOL_FILES):
+        kept(spool, cell(number))
+
+    assert SPOOL_FILES == sum(spool.get(cell(number)) is not None for number in range(2 * SPOOL_FILES))
 
 
 def test_who_holds_a_content_reads_on() -> None:
@@ -191,3 +200,20 @@ def test_a_listing_that_fails_ends_with_its_error() -> None:
 
     with pytest.raises(DatabaseError, match="the server is gone"):
         list(ahead(Fetched(), pages()).cells())
+
+
+def test_who_stops_it_between_two_looks_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread has just seen that it goes on, and has nothing to do: it ends, since nobody wakes it any more."""
+    one = ahead(Fetched(), iter([]))
+    one._listed_all = True
+
+    def stopped() -> list[Cell]:
+        one._stopped = True
+        return []
+
+    monkeypatch.setattr(one, "_group", stopped)
+    thread = threading.Thread(target=one._run, daemon=True)
+    thread.start()
+    thread.join(10)
+
+    assert not thread.is_alive()

@@ -103,7 +103,7 @@ class Ahead:
                 with self._changed:
                     group = self._group()
                     lists = not group and self._page is None and not self._listed_all
-                    if not group and not lists:
+                    if not (group or lists or self._stopped):
                         self._changed.wait()
                 if group:
                     self._fetch(group)

@@ -21,6 +21,8 @@ SPOOL_BYTES: Final = 512 * 1024 * 1024
 """More than the batches that are on their way, and what is fetched ahead of them."""
 SPOOL_CONTENTS: Final = 8192
 """Each takes some hundred bytes of memory."""
+SPOOL_FILES: Final = 128
+"""As many as its bytes make of cells that have a file each; a process may open 256 on some systems."""
 
 Place = tuple[Column, object]
 """A column, and the key of a row."""
@@ -151,7 +153,11 @@ class Spool:
                 self._size -= owner.counted
 
     def _crowded(self) -> bool:
-        return self._size > self._limit_bytes or len(self._owners) > self._limit_contents
+        return (
+            self._size > self._limit_bytes
+            or len(self._owners) > self._limit_contents
+            or len(self._segments) > SPOOL_FILES
+        )
 
 
 class _File:
