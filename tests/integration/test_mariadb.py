@@ -8,7 +8,7 @@ from mariadb import MariaDB
 from proxy import Proxy
 from server_process import PASSWORD
 
-from database_contracts import BODY, edit, listed, outcomes
+from database_contracts import BODY, EVERYTHING, edit, listed, outcomes
 from large_cells import offload_and_restore
 from ocblob.cells import Column, Scope, SessionTable
 from ocblob.databases.addresses import server_address
@@ -83,6 +83,7 @@ def test_what_cannot_be_swapped_is_refused(place: ServerPlace, columns: str, wor
         ("char(5)", "'ab '"),
         ("varchar(20) CHARACTER SET latin1", "'für'"),
         ("bigint unsigned", "18446744073709551615"),
+        ("uuid", "'7d444840-9dc0-11d1-b245-5ffdce74fad2'"),
         ("bigint UNIQUE NOT NULL, n int", "7, 1"),
     ],
 )
@@ -95,13 +96,36 @@ def test_keys_of_many_types_find_their_rows(place: ServerPlace, key: str, value:
 
     with open_database(place.address) as database:
         database.check_column(column)
-        (cell,) = listed(database, column)
-        results = database.swap([edit(database, cell, b"new")], stamp=database.stamp())
+        # Read while it is listed, as a pass does: fetched with others.
+        ((cell, change),) = [
+            (cell, edit(database, cell, b"new"))
+            for cell in database.candidates(column, larger_than=0, scope=EVERYTHING)
+        ]
+        results = database.swap([change], stamp=database.stamp())
         found = database.find_again(cell)
 
     assert [Outcome.SWAPPED] == outcomes(results)
     assert found
     assert [("new",)] == place.run("SELECT body FROM odd")
+
+
+def test_times_of_the_last_update_stay(place: ServerPlace) -> None:
+    """A row is the same afterwards but for the cell, whether that is sent with the statement or in pieces."""
+    place.run(
+        "CREATE TABLE odd (id bigint PRIMARY KEY, body longtext, u timestamp(6) NULL ON UPDATE current_timestamp(6),"
+        " d datetime DEFAULT '2020-01-01' ON UPDATE now())"
+    )
+    place.run("INSERT INTO odd VALUES (1, 'old', '2020-02-02', '2020-03-03'), (2, 'old', NULL, NULL)")
+
+    with open_database(place.address) as database:
+        one, two = listed(database, Column("odd", "body"))
+        edits = [edit(database, one, b"new"), edit(database, two, b"n" * 6_000_000)]
+        results = database.swap(edits, stamp=database.stamp())
+
+    assert [Outcome.SWAPPED] * 2 == outcomes(results)
+    assert [("2020-02-02 00:00:00.000000", "2020-03-03 00:00:00"), (None, None)] == place.run(
+        "SELECT CAST(u AS CHAR), CAST(d AS CHAR) FROM odd ORDER BY id"
+    )
 
 
 def test_a_text_that_it_cannot_hold_is_one_edits_trouble(place: ServerPlace) -> None:

@@ -1,5 +1,6 @@
 """What PostgreSQL has of its own: types, collations, versions of rows, connections that are refused."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +9,13 @@ from postgresql import PostgreSQL
 from proxy import Proxy
 from server_process import PASSWORD
 
-from database_contracts import BODY, edit, listed, outcomes
+from database_contracts import BODY, EVERYTHING, edit, listed, outcomes
 from large_cells import offload_and_restore
 from ocblob.cells import Column, Scope, SessionTable
 from ocblob.databases.addresses import server_address
 from ocblob.databases.base import Outcome
 from ocblob.databases.opening import open_database
+from ocblob.databases.sql.database import SqlDatabase
 from ocblob.errors import CellError, DatabaseUnsupportedError, UsageError
 from processes import finish, spawn
 from server_place import ServerPlace
@@ -80,13 +82,35 @@ def test_keys_of_many_types_find_their_rows(place: ServerPlace, key: str, value:
 
     with open_database(place.address) as database:
         database.check_column(column)
-        (cell,) = listed(database, column)
-        results = database.swap([edit(database, cell, b"new")], stamp=database.stamp())
+        # Read while it is listed, as a pass does: fetched with others.
+        ((cell, change),) = [
+            (cell, edit(database, cell, b"new"))
+            for cell in database.candidates(column, larger_than=0, scope=EVERYTHING)
+        ]
+        results = database.swap([change], stamp=database.stamp())
         found = database.find_again(cell)
 
     assert [Outcome.SWAPPED] == outcomes(results)
     assert found
     assert [("new",)] == place.run("SELECT body FROM odd")
+
+
+def test_what_was_sent_of_a_large_content_that_failed_is_in_no_other(place: ServerPlace) -> None:
+    """A mirror puts an odd text elsewhere, in the same transaction, when some pieces of it are there already."""
+    place.run("CREATE TABLE odd (id bigint PRIMARY KEY, body bytea)")
+    place.run("INSERT INTO odd VALUES (1, '')")
+
+    def failing() -> Iterator[bytes]:
+        yield b"first "
+        raise ValueError
+
+    with SqlDatabase(place.address) as database, database.server.transaction() as connection:
+        table, put = database.known["odd"], database.server.dialect.put_large
+        for chunks in (failing(), iter([b"second"])):
+            with contextlib.suppress(ValueError):
+                put(connection, table["body"], table["id"] == 1, chunks, text=False)
+
+    assert [(b"second",)] == place.run("SELECT body FROM odd")
 
 
 def test_a_text_that_it_cannot_hold_is_one_edits_trouble(place: ServerPlace) -> None:

@@ -193,7 +193,13 @@ def _unbound(server: Server, connection: sa.Connection, *, off: bool) -> Iterato
         return
     begin, end = server.dialect.keys_off
     connection.exec_driver_sql(begin)
-    yield
+    try:
+        yield
+    except BaseException:
+        # MySQL's setting is the connection's, and would be that of whoever gets it next.
+        with contextlib.suppress(sa.exc.SQLAlchemyError):
+            connection.exec_driver_sql(end)
+        raise
     connection.exec_driver_sql(end)
 
 

@@ -72,7 +72,10 @@ class RowWriter:
             column, place = row.table[name], _one_of(row.table, [row.key])
             text = content.kind == "text"
             try:
-                self._server.dialect.put_large(connection, column, place, self._checked(row, content), text=text)
+                if not self._server.dialect.put_large(
+                    connection, column, place, self._checked(row, content), text=text
+                ):
+                    raise RowRefusedError(f"{row.label}: it is not found where it was put")
             except UnfitError as error:
                 if row.table.digest is None:
                     raise RowRefusedError(f"{row.label}: column {name} {error}") from error

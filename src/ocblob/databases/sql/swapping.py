@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from ocblob.cells import Column
 from ocblob.databases.base import Edit, EditResult, Outcome
+from ocblob.databases.sql.dialects.base import staying
 from ocblob.databases.sql.listing import by_key
 from ocblob.databases.sql.server import ConnectionLostError, RowRefusedError, Server, ValueTooLargeError
 from ocblob.databases.sql.tables import SqlTable, Tables, kind_of
@@ -53,6 +54,8 @@ class Swapper:
         self._server = server
         self._tables = tables
         self._dialect = server.dialect
+        self._unsure = False
+        """Whether a commit of these edits may have come through without an answer: what is there may be ours."""
         self._updates: dict[Column, tuple[SqlTable, sa.Update]] = {}
         """Made once for each column, for the table as it was found."""
 
@@ -60,7 +63,9 @@ class Swapper:
         """Raise `DatabaseUnsupportedError` if this user may not change such cells. None is."""
         table = self._tables[column.table]
         cell = table[column.column]
-        statement = sa.update(table.table).where(sa.false()).values({cell: cell, **_unmarked(table)})
+        statement = (
+            sa.update(table.table).where(sa.false()).values({cell: cell, **staying(table.table), **_unmarked(table)})
+        )
 
         def ask() -> None:
             with self._server.transaction() as connection:
@@ -96,6 +101,7 @@ class Swapper:
             if large:
                 break
         numbers = list(waiting)
+        self._unsure = False
         while numbers:
             done = self._committed([waiting[number] for number in numbers])
             results |= zip(numbers, done, strict=False)
@@ -118,15 +124,12 @@ class Swapper:
 
     def _committed(self, waiting: Sequence[_Prepared]) -> list[EditResult]:
         """One transaction, done again if it has to be; one edit's trouble is no other's."""
-        unsure = False
 
         def work(*, apart: bool) -> list[EditResult]:
-            nonlocal unsure
             try:
-                return self._transaction(waiting, apart=apart, unsure=unsure)
+                return self._transaction(waiting, apart=apart)
             except ConnectionLostError:
-                # Whether the commit came through is not known: what is there then may be ours.
-                unsure = True
+                self._unsure = True
                 raise
 
         try:
@@ -136,7 +139,7 @@ class Swapper:
                 return [EditResult(waiting[0].edit, None, _named(waiting[0].edit, error))]
             return self._server.retried(lambda: work(apart=True))
 
-    def _transaction(self, waiting: Sequence[_Prepared], *, apart: bool, unsure: bool) -> list[EditResult]:
+    def _transaction(self, waiting: Sequence[_Prepared], *, apart: bool) -> list[EditResult]:
         """As many of these as one short transaction takes, one at least; each in a savepoint if they are `apart`."""
         results: list[EditResult] = []
         with self._server.transaction() as connection:
@@ -147,7 +150,7 @@ class Swapper:
                     results.append(self._apart(connection, one))
                 else:
                     results += self._swapped(connection, _alike(waiting[len(results) :]))
-            if unsure:
+            if self._unsure:
                 results = [self._looked_at_again(connection, result) for result in results]
         return results
 
@@ -178,7 +181,8 @@ class Swapper:
             row = by_key(table, tuple(sa.bindparam(_key(at), type_=part.type) for at, part in enumerate(table.key)))
             text = kind_of(column) == "text"
             unchanged = self._dialect.unchanged(column, sa.bindparam(_VERSION), text=text)
-            values = {column: sa.bindparam(_CONTENT, type_=column.type), **_unmarked(table)}
+            content = {column: sa.bindparam(_CONTENT, type_=column.type)}
+            values = {**staying(table.table), **content, **_unmarked(table)}
             known = table, sa.update(table.table).where(row, unchanged).values(values)
             self._updates[name] = known
         return known[1]

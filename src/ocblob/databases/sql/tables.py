@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from ocblob.cells import Column
+from ocblob.databases.sql.dialects.base import SELF_CHANGING
 from ocblob.databases.sql.server import Server
 from ocblob.errors import DatabaseUnsupportedError
 
@@ -103,7 +104,11 @@ class Tables:
                 )
             if name not in inspector.get_table_names():
                 raise DatabaseUnsupportedError(f"{self._server.address} has no table {name}")
-            table = sa.Table(name, self._metadata, autoload_with=inspector.bind, resolve_fks=False)
+            connection = inspector.bind
+            assert isinstance(connection, sa.Connection)  # noqa: S101 - `Server.catalog` makes it from one
+            table = sa.Table(name, self._metadata, autoload_with=connection, resolve_fks=False)
+            for changing in self._server.dialect.self_changing(connection, name):
+                table.columns[changing].info[SELF_CHANGING] = True
             unique = inspector.get_unique_constraints(name) if not table.primary_key.columns else []
         columns = tuple(column for column in table.columns if not column.name.startswith(OURS) and not column.computed)
         key = tuple(table.primary_key.columns) or _unique(table, [found["column_names"] for found in unique])

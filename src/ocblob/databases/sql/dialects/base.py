@@ -4,11 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import sqlalchemy as sa
 
 from ocblob.databases.session_rows import Affinity
+
+SELF_CHANGING: Final = "ocblob_self_changing"
+"""In the `info` of a column of `SqlDialect.self_changing`."""
+
+
+def staying(table: sa.FromClause) -> dict[sa.ColumnElement[Any], sa.ColumnElement[Any]]:
+    """What an `UPDATE` has to say besides, so that it changes nothing but what it is for."""
+    return {column: column for column in table.columns if column.info.get(SELF_CHANGING)}
 
 
 class Trouble(Enum):
@@ -118,6 +126,9 @@ class SqlDialect(Protocol):
 
     def check_key(self, column: sa.Column[Any]) -> str:
         """Why a row cannot be found again by this column of its key, though its type is a common one; or empty."""
+
+    def self_changing(self, connection: sa.Connection, table: str) -> Sequence[str]:
+        """Columns that any `UPDATE` of a row changes, but for one that says what they are to be."""
 
     def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
         """Whether a text is this one, byte for byte, whatever else its collation takes for equal; by an index too."""

@@ -1,8 +1,9 @@
 """MySQL and MariaDB, through PyMySQL: no row has a version, so a row's content is compared by its hash."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from ocblob.databases.session_rows import Affinity
-from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
+from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble, staying
 from ocblob.databases.sql.dialects.keepalive import keep_alive
 from ocblob.databases.sql.dialects.plain import PlainStatements
 from ocblob.errors import DatabaseUnsupportedError, UsageError
@@ -55,6 +56,8 @@ _TROUBLES: Final = {
     1451: Trouble.ROW,
     3819: Trouble.ROW,
     4025: Trouble.ROW,
+    1040: Trouble.LOST,
+    1203: Trouble.LOST,
     2003: Trouble.LOST,
     2006: Trouble.LOST,
     2013: Trouble.LOST,
@@ -69,6 +72,25 @@ _SIZES: Final = (
     " FROM information_schema.tables t {files} WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE'"
 )
 _FILES: Final = "LEFT JOIN information_schema.{} f ON f.name = CONCAT(t.table_schema, '/', t.table_name)"
+
+
+class WrittenUuid(sa.types.Uuid[str]):
+    """A UUID of MariaDB's as the text that it is sent as: `rows` has it as bytes, of which SQLAlchemy makes none."""
+
+    cache_ok = True
+
+    def adapt(self, cls: type[Any], **kw: Any) -> Any:
+        """Stays what it is, whatever the driver has for UUIDs."""
+        del cls
+        return super().adapt(WrittenUuid, **kw)
+
+    def bind_processor(self, dialect: sa.Dialect) -> None:
+        """See `sqlalchemy.types.TypeEngine`."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
+        """See `sqlalchemy.types.TypeEngine`."""
+        del dialect, coltype
+        return lambda found: found.decode("ascii") if isinstance(found, bytes) else found
 
 
 class MySqlDialect(PlainStatements):
@@ -94,9 +116,11 @@ class MySqlDialect(PlainStatements):
 
     def engine_options(self) -> Mapping[str, Any]:
         """See `SqlDialect`."""
-        import pymysql  # noqa: F401, PLC0415 - told apart from SQLAlchemy's own errors
+        from pymysql.constants import FIELD_TYPE  # noqa: PLC0415 - loaded when it is used
+        from pymysql.converters import conversions  # noqa: PLC0415
 
         arguments = {
+            "conv": {**conversions, FIELD_TYPE.DECIMAL: _decimal, FIELD_TYPE.NEWDECIMAL: _decimal},
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": CONNECT_TIMEOUT_S,
@@ -113,7 +137,8 @@ class MySqlDialect(PlainStatements):
 
     def catalog(self, connection: sa.Connection) -> AbstractContextManager[None]:
         """See `SqlDialect`."""
-        del connection
+        known = connection.dialect.ischema_names  # type: ignore[attr-defined]
+        connection.dialect.ischema_names = {**known, "uuid": WrittenUuid}  # type: ignore[attr-defined]
         return nullcontext()
 
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
@@ -164,6 +189,15 @@ class MySqlDialect(PlainStatements):
     def check_key(self, column: sa.Column[Any]) -> str:
         """See `SqlDialect`: SQLAlchemy takes what may have 838 hours for a time of the day."""
         return "a span of time" if isinstance(column.type, sa.types.Time) else ""
+
+    def self_changing(self, connection: sa.Connection, table: str) -> Sequence[str]:
+        """See `SqlDialect`: times of the last update. SQLAlchemy does not see all of them."""
+        found = connection.exec_driver_sql(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+            " AND table_name = %s AND extra LIKE '%%on update%%'",
+            (table,),
+        )
+        return [str(name) for (name,) in found]
 
     def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
         """See `SqlDialect`: most collations take `a` for `A`, and `a ` for `a`."""
@@ -252,7 +286,8 @@ class MySqlDialect(PlainStatements):
                 names.append(f"@ocblob_{len(names)}")
                 connection.exec_driver_sql(f"SET {names[-1]} = %s", (chunk,))
             value: sa.ColumnElement[Any] = sa.literal_column(f"CONCAT({', '.join(names)})" if names else "''")
-            return connection.execute(sa.update(column.table).where(where).values({column: value})).rowcount
+            values = {**staying(column.table), column: value}
+            return connection.execute(sa.update(column.table).where(where).values(values)).rowcount
         finally:
             if names and not connection.invalidated:
                 connection.exec_driver_sql(f"SET {', '.join(f'{name} = NULL' for name in names)}")
@@ -288,8 +323,9 @@ class MySqlDialect(PlainStatements):
         return self.content(column)
 
     def row_place(self, table: sa.Table) -> Sequence[sa.ColumnElement[Any]]:
-        """See `SqlDialect`."""
-        return tuple(table.primary_key.columns)
+        """See `SqlDialect`. SQLAlchemy finds no word of an enumeration's, or a set's, in bytes."""
+        words = sa.types.Enum | mysql.SET
+        return tuple(self.content(part) if isinstance(part.type, words) else part for part in table.primary_key.columns)
 
     def row_at(self, table: sa.Table, place: Sequence[object]) -> sa.ColumnElement[bool]:
         """See `SqlDialect`."""
@@ -315,13 +351,17 @@ class MySqlDialect(PlainStatements):
         """See `SqlDialect`: a table that a user may do nothing with is not there for it."""
         engines = connection.exec_driver_sql(
             "SELECT table_name, engine FROM information_schema.tables"
-            " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND engine <> 'InnoDB'"
+            " WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')"
+            " AND engine <> 'InnoDB'"
         ).all()
         if engines:
             return f"the engine of table {engines[0][0]} is {engines[0][1]}: it has no one state to read"
+        # Who may read the tables of the server's own users is told of theirs too.
+        user = "CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')"
+        own = f"privilege_type = 'SELECT' AND grantee = {user}"
         granted = connection.exec_driver_sql(
-            "SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'SELECT' UNION ALL SELECT 1 FROM"
-            " information_schema.schema_privileges WHERE privilege_type = 'SELECT' AND DATABASE() LIKE table_schema"
+            f"SELECT 1 FROM information_schema.user_privileges WHERE {own} UNION ALL SELECT 1 FROM"
+            f" information_schema.schema_privileges WHERE {own} AND DATABASE() LIKE table_schema"
         ).first()
         return "" if granted else "this user was not given SELECT on all of the database: it may hide tables"
 
@@ -410,6 +450,11 @@ def _halves(connection: sa.Connection, depth: int, size: int) -> Iterator[bytes]
     connection.exec_driver_sql(f"SET {half} = SUBSTRING({name}, {middle + 1})")
     yield from _halves(connection, depth + 1, size - middle)
     connection.exec_driver_sql(f"SET {half} = NULL")
+
+
+def _decimal(written: str | bytes) -> Decimal:
+    """The driver's own makes none of bytes."""
+    return Decimal(written if isinstance(written, str) else written.decode("ascii"))
 
 
 def _pair(row: Sequence[Any]) -> tuple[str, int]:

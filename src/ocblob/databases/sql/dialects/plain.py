@@ -9,6 +9,11 @@ import sqlalchemy as sa
 class PlainStatements:
     """A part of `SqlDialect`, for those of the servers that it is right for."""
 
+    def self_changing(self, connection: sa.Connection, table: str) -> Sequence[str]:
+        """See `SqlDialect`."""
+        del connection, table
+        return ()
+
     def changed(
         self, connection: sa.Connection, statement: sa.Update, parameters: Sequence[Mapping[str, Any]]
     ) -> list[int]:

@@ -181,6 +181,11 @@ class PostgreSqlDialect:
         del column
         return ""
 
+    def self_changing(self, connection: sa.Connection, table: str) -> Sequence[str]:
+        """See `SqlDialect`."""
+        del connection, table
+        return ()
+
     def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
         """See `SqlDialect`: a collation that is not deterministic takes others for equal, and so does `citext`."""
         return sa.and_(column == text, sa.cast(column, sa.Text).collate("C") == text)
@@ -261,7 +266,10 @@ class PostgreSqlDialect:
         compiled = statement.compile(dialect=connection.dialect)
         with _driver(connection, compiled.string) as cursor:
             cursor.executemany(compiled.string, parameters, returning=True)
-            return [result.rowcount for result in cursor.results()]
+            counts = [cursor.rowcount]
+            while cursor.nextset():
+                counts.append(cursor.rowcount)
+            return counts
 
     def put_rows(self, connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> None:
         """See `SqlDialect`: by `COPY`, which takes half of the time, and every value as it is written."""
@@ -288,6 +296,8 @@ class PostgreSqlDialect:
         )
         # Kept apart from its row, it is sorted by without being moved; base64 would not be compressed anyway.
         connection.exec_driver_sql("ALTER TABLE ocblob_piece ALTER piece SET STORAGE EXTERNAL")
+        # Pieces of the one before, which may have ended with what its chunks raised.
+        connection.exec_driver_sql("TRUNCATE ocblob_piece")
         pieces = sa.table("ocblob_piece", sa.column("n", sa.Integer), sa.column("piece", sa.LargeBinary))
         for number, chunk in enumerate(chunks):
             connection.execute(sa.insert(pieces), {"n": number, "piece": chunk})
@@ -295,11 +305,9 @@ class PostgreSqlDialect:
             sa.func.string_agg(pieces.c.piece, postgresql.aggregate_order_by(sa.literal(b""), pieces.c.n)), b""
         )
         value = sa.func.convert_from(joined, "UTF8") if text else joined
-        changed = connection.execute(
+        return connection.execute(
             sa.update(column.table).where(where).values({column: sa.select(value).scalar_subquery()})
         ).rowcount
-        connection.exec_driver_sql("TRUNCATE ocblob_piece")
-        return changed
 
     def version(self, table: sa.Table) -> sa.ColumnElement[Any] | None:
         """The transaction that wrote the row as it is now: no later one has its number."""
