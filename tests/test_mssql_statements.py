@@ -315,6 +315,7 @@ def test_every_area_has_a_golden_file() -> None:
         ("23000", "conflicted with the CHECK constraint (547) (SQLExecDirectW)", Trouble.ROW),
         ("08S01", "TCP Provider: Error code 0x68 (104) (SQLExecDirectW)", Trouble.LOST),
         ("HYT00", "Login timeout expired (0) (SQLDriverConnect)", Trouble.LOST),
+        ("HYT00", "Lock request time out period exceeded. (1222) (SQLExecDirectW)", Trouble.LOCKED),
         ("42000", "Cannot roll back sa_savepoint_1. (6401) (SQLExecDirectW)", Trouble.AGAIN),
         ("42000", "Incorrect syntax near 'x'. (102) (SQLExecDirectW)", Trouble.OTHER),
     ],

@@ -187,7 +187,7 @@ class MsSqlDialect(PlainStatements):
         """See `SqlDialect`."""
         arguments = [str(part) for part in getattr(error.orig, "args", ())]
         state = arguments[0] if arguments else ""
-        if state.startswith("08") or state == "HYT00":
+        if state.startswith("08"):
             return Trouble.LOST
         if state == "40001":
             return Trouble.AGAIN
@@ -195,7 +195,9 @@ class MsSqlDialect(PlainStatements):
         if _CONFLICT in codes:
             # One number for a row that refers to none, one that is referred to, and one that is not as it must be.
             return Trouble.DANGLING if "FOREIGN KEY" in " ".join(arguments[1:]) else Trouble.ROW
-        return next((_TROUBLES[code] for code in codes if code in _TROUBLES), Trouble.OTHER)
+        # The state of a time that is over: for a lock, if the server gives its number, or for a connection.
+        other = Trouble.LOST if state == "HYT00" else Trouble.OTHER
+        return next((_TROUBLES[code] for code in codes if code in _TROUBLES), other)
 
     def check_text(self, column: sa.Column[Any]) -> str:
         """See `SqlDialect`."""
@@ -216,9 +218,9 @@ class MsSqlDialect(PlainStatements):
         return ""
 
     def check_key(self, column: sa.Column[Any]) -> str:
-        """See `SqlDialect`."""
-        del column
-        return ""
+        """See `SqlDialect`. Only `DATE` is in Python what it is there: others are finer, or rounded otherwise."""
+        timed = isinstance(column.type, sa.types.DateTime | sa.types.Time)
+        return "a row is not found by a time that the driver rounds" if timed else ""
 
     def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
         """See `SqlDialect`."""
