@@ -393,6 +393,29 @@ def test_forget_db_takes_a_relative_path(cli: Cli, db: Path, monkeypatch: pytest
     assert [] == cli.run("store", "databases", "--store", cli.store, "--json").json["databases"]
 
 
+def test_the_mirror_is_not_forgotten(cli: Cli, db: Path) -> None:
+    """Sessions may be nowhere else, and need their blobs: who gives it up takes it out of the configuration first."""
+    url = "postgresql://me@db.example.org/sessions"
+    with BlobStore.create(cli.store)[0] as store:
+        store.registry.register(url, host="opencode")
+    config = cli.root / "mirrored.toml"
+    config.write_text('mirror = "postgres://me:s3cret@db.example.org/sessions"\n', encoding="utf-8")
+    config.chmod(0o600)
+
+    refused = cli.run("store", "forget-db", url, "--config", config)
+    assert (2, True, False) == (refused.code, f"mirror that {config}:1 names" in refused.err, "s3cret" in refused.err)
+    assert 0 == cli.run("store", "forget-db", str(db), "--config", config).code
+    assert 0 == cli.run("store", "forget-db", "postgres://me:s3cret@db.example.org/sessions").code
+
+
+def test_a_server_that_is_not_registered_is_named_without_its_password(cli: Cli, db: Path) -> None:
+    """Whatever went wrong, nobody's terminal keeps it."""
+    assert db.is_file()
+    done = cli.run("store", "forget-db", "mysql://me:s3cret@h/d")
+
+    assert (2, True, False) == (done.code, "mysql://me@h/d is not registered" in done.err, "s3cret" in done.err)
+
+
 def test_a_rebuild_goes_alone(cli: Cli, full: list[str]) -> None:
     """A new catalog is not mixed with a check; alone it says what it did, and nothing of refs."""
     mixed = cli.run("check", "--store", cli.store, "--rebuild-catalog", "--repair")

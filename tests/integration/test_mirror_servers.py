@@ -83,6 +83,17 @@ def test_tables_of_these_names_that_are_somebody_elses_are_not_touched(
         assert {"session": frozenset({"number"})} == database.tables()
 
 
+def test_a_replica_is_no_target(source: Path, tmp_path: Path, postgresql_url: str) -> None:
+    """A mirror that has every table and takes no row is refused before a store is made, or knows of it."""
+    mirror(source, postgresql_url, tmp_path / "first")
+    name = postgresql_url.rpartition("/")[2]
+    execute(postgresql_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # as a standby answers
+
+    with pytest.raises(DatabaseUnsupportedError, match=r"the mirror cannot be written: .*read-only transaction"):
+        mirror(source, postgresql_url, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def test_what_somebody_changed_in_the_mirror_is_put_again(source: Path, tmp_path: Path, server_url: str) -> None:
     """A session that changed is read back: a row that is not as it is kept to be is sent again, and no rest is left."""
     store = tmp_path / "store"

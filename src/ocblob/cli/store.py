@@ -96,12 +96,24 @@ def forget_db(
         found = [entry for entry in store.registry.databases() if names & {entry.id, entry.url}]
         if len(found) != 1:
             known = "is not registered" if not found else "is registered from several machines"
-            raise UsageError(f"{database} {known}", hint="`ocblob store databases` lists ids")
+            raise UsageError(f"{shown_url(database)} {known}", hint="`ocblob store databases` lists ids")
+        if store.registry.is_here(found[0]):
+            _refuse_mirror(found[0].url)
         store.registry.forget(found[0].id)
     if as_json:
         print_json({"forgotten": found[0]})
     else:
         sayer(quiet=quiet)(f"forgot {found[0].url}; `ocblob prune` no longer reads it")
+
+
+def _refuse_mirror(url: str) -> None:
+    """Raise `UsageError` for the mirror that is configured: sessions may be nowhere else, and need their blobs."""
+    mirror = config.settings(strict=False).mirror_place
+    if mirror is not None and config.database_address(mirror).name == url:
+        raise UsageError(
+            f"{url} is the mirror that {mirror.source} names, and the next pass would register it again",
+            hint="take it out there first, if it is given up: what only its rows name is then unreferenced",
+        )
 
 
 @command.command("pins")

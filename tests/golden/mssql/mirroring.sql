@@ -155,6 +155,10 @@ CREATE TABLE kinds (
 
 CREATE INDEX ocblob_kinds_session_id ON kinds(session_id, ocblob_rowid);
 
+UPDATE ocblob_mirror SET created_ms = ocblob_mirror.created_ms
+WHERE
+  0 = 1;
+
 SELECT
   ocblob_mirror.format
 FROM ocblob_mirror;

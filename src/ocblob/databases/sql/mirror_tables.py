@@ -70,7 +70,24 @@ def prepare(server: Server, tables: Tables, definitions: Sequence[TableDefinitio
             tables.forget()
             # What a server makes outside of transactions is there, although a later step failed.
             said += [step.words for step in steps if step.words and step.words not in said]
+    _check_writable(server)
     return said
+
+
+def _check_writable(server: Server) -> None:
+    """Raise `DatabaseUnsupportedError` for a replica that has all of it: nothing was made, and no row could be put."""
+    nothing = sa.update(TABLE).where(sa.false()).values({TABLE.c.created_ms: TABLE.c.created_ms})
+
+    def ask() -> None:
+        with server.transaction() as connection:
+            connection.execute(nothing)
+
+    try:
+        server.retried(ask)
+    except DatabaseUnsupportedError as error:
+        raise DatabaseUnsupportedError(
+            f"the mirror cannot be written: {error}", hint="of a server and its replicas name the one that is written"
+        ) from error
 
 
 def _check_definition(definition: TableDefinition) -> None:
