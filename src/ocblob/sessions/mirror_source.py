@@ -108,14 +108,33 @@ class MirrorSource:
 
     def _check(self, snapshot: Snapshot, session: str, record: MirroredSession | None) -> None:
         """Raise `DatabaseUnsupportedError` if a session is not what its record says. Reads its rows, once."""
-        if record is None or self.trusting or session in self._looked_at:
+        if self.trusting or session in self._looked_at:
             return
-        if sum_of(snapshot, self.tree, session) != record.digest:
+        if record is None:
+            if self._is_begun(session):
+                raise DatabaseUnsupportedError(
+                    "a mirror that was interrupted has put it there, perhaps a part of it only: the next `ocblob"
+                    " mirror` completes it; --force takes it as it is"
+                )
+        elif sum_of(snapshot, self.tree, session) != record.digest:
             raise DatabaseUnsupportedError(
                 "its rows in the mirror are not those that were mirrored: somebody has changed them there; --force"
                 " takes them as they are"
             )
         self._looked_at.add(session)
+
+    def _is_begun(self, session: str) -> bool:
+        """Whether a session without a record was put by a mirror: a host's own rows have no digests."""
+        begun = False
+        try:
+            for owned in self.tree.owned:
+                for mark in self.database.marks(self.tree, owned.table, session):
+                    if not mark.digest:
+                        return False
+                    begun = True
+        except DatabaseUnsupportedError:
+            return False
+        return begun
 
 
 class StoreBlobs:
