@@ -9,15 +9,19 @@ from postgresql import PostgreSQL
 from proxy import Proxy
 from server_process import PASSWORD
 
-from database_contracts import BODY, EVERYTHING, edit, listed, outcomes
+from database_contracts import BODY, EVERYTHING, RAW, edit, listed, outcomes
 from large_cells import offload_and_restore
+from ocblob import BlobStore
 from ocblob.cells import Column, Scope, SessionTable
 from ocblob.databases.addresses import server_address
 from ocblob.databases.base import Outcome
 from ocblob.databases.opening import open_database
 from ocblob.databases.sql.database import SqlDatabase
 from ocblob.errors import CellError, DatabaseUnsupportedError, UsageError
+from ocblob.offload import offload
+from ocblob.restore import restore
 from processes import finish, spawn
+from samples import cell, payload
 from server_place import ServerPlace
 
 LARGE_SQL = "'{\"url\":\"data:image/png;base64,' || repeat('QUFB', 78643200) || '\"}'"
@@ -139,6 +143,20 @@ def test_any_write_to_a_row_is_a_new_version(place: ServerPlace) -> None:
         results = database.swap(edits, stamp=database.stamp())
 
     assert [Outcome.CHANGED] * 2 == outcomes(results)
+
+
+def test_two_cells_of_a_row_go_and_come_back_in_one_pass(place: ServerPlace, tmp_path: Path) -> None:
+    """A row has one version for both: who changes one of them looks at the other anew."""
+    rows = {key: tuple(cell(payload(9000, (key, n))).encode() for n in (1, 2)) for key in "ab"}
+    for key, (body, raw) in rows.items():
+        place.put(key, body, raw)
+
+    with open_database(place.address) as database, BlobStore.create(tmp_path / "store")[0] as store:
+        out = offload(database, store, (BODY, RAW), scope=EVERYTHING, previews=False)
+        back = restore(database, store, (BODY, RAW), scope=EVERYTHING)
+
+    assert (4, True, 4, True) == (out.payloads, out.complete, back.refs_restored, back.complete)
+    assert rows == {key: place.look(key) for key in rows}
 
 
 def test_sessions_are_compared_by_their_bytes_whatever_the_collation(place: ServerPlace) -> None:
