@@ -149,7 +149,7 @@ class MySqlDialect(PlainStatements):
 
     def check(self, connection: sa.Connection) -> list[str]:
         """See `SqlDialect`."""
-        name, flush, binlog = connection.exec_driver_sql(
+        name, flush, doublewrite = connection.exec_driver_sql(
             "SELECT DATABASE(), @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite"
         ).one()
         if name is None:
@@ -157,7 +157,7 @@ class MySqlDialect(PlainStatements):
         warnings = []
         if int(flush) != 1:
             warnings.append(f"innodb_flush_log_at_trx_commit is {flush}: a power cut can lose what was committed")
-        if str(binlog).lower() in {"0", "off"}:
+        if str(doublewrite).lower() in {"0", "off"}:
             warnings.append("innodb_doublewrite is off: a power cut can damage pages")
         return warnings
 

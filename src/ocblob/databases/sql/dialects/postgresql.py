@@ -427,11 +427,6 @@ def _table_of(column: sa.Column[Any]) -> sa.Table:
     return table
 
 
-def _plain(needle: bytes) -> bool:
-    """Whether a text may hold these bytes."""
-    return b"\0" not in needle
-
-
 class _Tid(sa.types.UserDefinedType[str]):
     """Where a row is in its table."""
 
