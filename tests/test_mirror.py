@@ -365,7 +365,7 @@ def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
     """It tells what it would look at, and makes neither target nor store."""
     done = mirrored(source, tmp_path / "b.db", tmp_path / "store", dry_run=True)
 
-    assert (4, None) == (len(done.plan.sessions), done.report)
+    assert (4, None) == (done.plan.sessions, done.report)
     assert not (tmp_path / "b.db").exists()
     assert not (tmp_path / "store").exists()
 

@@ -370,6 +370,8 @@ def test_maintain_mirrors_before_it_retains(cli: Cli, path: Path, there: Path) -
     steps = [step["name"] for step in done.json["steps"]]
     assert (0, ["ses_c"], ALL) == (done.code, sessions(path), sessions(there))
     assert ["offload", "mirror", "retain"] == steps[:3]
+    # Numbers, as `mirror` itself tells them: no list of every session that there is.
+    assert len(ALL) == done.json["steps"][1]["done"]["plan"]["sessions"]
     assert [] == archived(cli)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from ocblob import config
 from ocblob.cells import SessionTree
@@ -40,12 +40,28 @@ Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """How much a mirror was to look at."""
+
+    sessions: int
+    rows: int
+    size: int
+    skipped: int
+    """Sessions that are as they were."""
+
+    @classmethod
+    def by(cls, plan: MirrorPlan) -> Self:
+        """The numbers of a plan: who reports them has no use for every session."""
+        return cls(len(plan.sessions), plan.rows, plan.size, plan.skipped)
+
+
+@dataclass(frozen=True, slots=True)
 class MirrorPass:
     """What a mirror did, or would do, with its surroundings."""
 
     source: str
     target: str
-    plan: MirrorPlan
+    plan: Planned
     report: MirrorReport | None
     """None for a dry run."""
     store: str
@@ -84,7 +100,7 @@ def mirror_pass(  # noqa: PLR0913
         if dry_run:
             with looked_at(target_address, tree) as target:
                 plan = plan_mirror(at.database, target, tree, origin=origin, sessions=sessions, verify=verify)
-            return MirrorPass(at.database.url, target_address.name, plan, None, "", False)
+            return MirrorPass(at.database.url, target_address.name, Planned.by(plan), None, "", False)
         # Asked before we have it open ourselves.
         large_cells = not host_waits(target_address)
         with mirror_target(target_address, at, tree) as (target, made), contextlib.ExitStack() as stack:
@@ -111,9 +127,8 @@ def mirror_pass(  # noqa: PLR0913
             report.made = made
             for session in sorted(in_pieces):
                 report.leave(session, MirrorFate.FAILED, _IN_PIECES)
-            return MirrorPass(
-                at.database.url, target.url, plan, report, store.url if store and offloads else "", created
-            )
+            url = store.url if store and offloads else ""
+            return MirrorPass(at.database.url, target.url, Planned.by(plan), report, url, created)
 
 
 @contextlib.contextmanager

@@ -129,7 +129,7 @@ def _offloaded(done: Any) -> str:
 
 def _mirrored(done: Any) -> str:
     if done.report is None:
-        count = len(done.plan.sessions)
+        count = done.plan.sessions
         return f"looked at {count:,} session{'s' * (count != 1)} for the mirror" if count else ""
     count = done.report.mirrored
     return f"mirrored {count:,} session{'s' * (count != 1)} to {done.target}" if count else ""
@@ -199,7 +199,8 @@ def _print_problems(step: Step, *, silent: bool, verbose: bool) -> None:
     problems = getattr(done.report, "problems", [])
     print_problems([f"{step.name}: {problem}" for problem in problems], len(problems), verbose=verbose)
     if step.locked:
-        complain(f"{step.name}: {step.locked}", "what went is gone, and is where it was to be; the next pass goes on")
+        did = "what was mirrored stays" if step.name == "mirror" else "what went is gone, and is where it was to be"
+        complain(f"{step.name}: {step.locked}", f"{did}; the next pass goes on")
     if step.name == "offload" and done.report.changed:
         changed = f"{done.report.changed:,} cells changed while they were read; the next pass takes them"
         click.echo(f"  offload: {changed}", err=True)

@@ -70,9 +70,7 @@ def command(
         bar=lambda size: byte_bar("mirror", size, quiet=quiet or as_json),
     )
     if as_json:
-        plan = done.plan
-        looked_at = {"sessions": len(plan.sessions), "rows": plan.rows, "size": plan.size, "skipped": plan.skipped}
-        print_json(done, plan=looked_at)
+        print_json(done)
     elif not quiet:
         _print(done)
     report = done.report
@@ -91,7 +89,7 @@ def command(
 def _print(done: MirrorPass) -> None:
     plan, report = done.plan, done.report
     click.echo(f"{'mirror' if report is not None else 'would mirror'}  {done.source} -> {done.target}")
-    looked = f"{len(plan.sessions):,} session{'s' * (len(plan.sessions) != 1)}"
+    looked = f"{plan.sessions:,} session{'s' * (plan.sessions != 1)}"
     click.echo(
         f"  to look at {looked}, {plan.rows:,} rows, {format_size(plan.size)}; {plan.skipped:,} are as they were"
     )
