@@ -130,6 +130,17 @@ def test_each_database_has_its_own_job(cli: Cli, schedulers: Schedulers) -> None
     assert line.endswith("# ocblob schedule: ocblob-maintain")
 
 
+def test_a_password_that_only_this_shell_has_for_the_mirror_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pass would mirror tonight, and find no password."""
+    monkeypatch.setenv("PGPASSWORD", "hunter5")
+    without = cli.run("schedule", "install", "--kind", "cron", "--dry-run").out.decode()
+    (cli.root / "mirrored.toml").write_text('mirror = "postgresql://me@host/sessions"\n')
+    said = cli.run("schedule", "install", "--kind", "cron", "--dry-run", "--config", cli.root / "mirrored.toml")
+
+    assert (0, False) == (said.code, "PGPASSWORD" in without)
+    assert "PGPASSWORD is not kept" in said.out.decode()
+
+
 def test_secrets_are_never_kept(cli: Cli, schedulers: Schedulers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Options of S3 go along, a key does not, and it is said; a URL with a password is refused."""
     monkeypatch.setenv("OCBLOB_S3_ENDPOINT_URL", "https://s3.example")
@@ -141,7 +152,8 @@ def test_secrets_are_never_kept(cli: Cli, schedulers: Schedulers, monkeypatch: p
     assert "OCBLOB_S3_ENDPOINT_URL=https://s3.example" in words_of(schedulers)
     assert "AWS_PROFILE=work" in words_of(schedulers)
     assert "hunter" not in schedulers.kept("crontab")
-    assert "AWS_SECRET_ACCESS_KEY is not kept" in done.out.decode()
+    assert "  AWS_SECRET_ACCESS_KEY is not kept" in done.out.decode()
+    assert "  OCBLOB_S3_SECRET_ACCESS_KEY is not kept" in done.out.decode()
     refused = cli.run("schedule", "install", "--kind", "cron", "--store", "https://me:hunter4@host/blobs")
     assert 2 == refused.code
 

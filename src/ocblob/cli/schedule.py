@@ -61,7 +61,7 @@ def install_command(
     report.notes += [f"{name} is not kept; it belongs into the config file" for name in lost_limits()]
     report.notes += [
         f"{name} is not kept; write the password into ~/.pgpass, ~/.my.cnf or `databases` of the config file"
-        for name in lost_passwords(database)
+        for name in lost_passwords(database, *filter(None, [wished.mirror_place]))
     ]
     report.notes += [f"{name} is not kept; boto3 reads ~/.aws/credentials" for name in lost_secrets(store_place)]
     if as_json:

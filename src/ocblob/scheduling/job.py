@@ -8,11 +8,17 @@ from typing import Final
 from ocblob import config
 from ocblob.backends import local_path
 from ocblob.config.said import LIMIT_VARIABLES
-from ocblob.config.variables import CACHE_VARIABLE, CONFIG_VARIABLE, DATABASE_VARIABLE, MIRROR_VARIABLE
+from ocblob.config.variables import (
+    CACHE_VARIABLE,
+    CONFIG_VARIABLE,
+    DATABASE_VARIABLE,
+    MIRROR_VARIABLE,
+    S3_VARIABLES,
+)
 from ocblob.errors import UsageError
 from ocblob.scheduling.base import NAME, Job
 from ocblob.scheduling.every import Every
-from ocblob.urls import refuse_secrets
+from ocblob.urls import is_secret, refuse_secrets
 
 _PLACES: Final = (
     "XDG_CONFIG_HOME",
@@ -87,18 +93,18 @@ def _check_password(database: config.Place, environment: Mapping[str, str]) -> N
         )
 
 
-def lost_passwords(database: config.Place, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Variables with the password of this database's server that a scheduled pass does not get."""
-    kind = config.database_address(database).name.partition("://")[0]
-    name = _PASSWORDS.get(kind, "")
-    return [name] if environment.get(name) else []
+def lost_passwords(*databases: config.Place, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables with the passwords of these databases' servers that a scheduled pass does not get."""
+    kinds = {config.database_address(place).name.partition("://")[0] for place in databases}
+    return [name for kind, name in _PASSWORDS.items() if kind in kinds and environment.get(name)]
 
 
 def lost_secrets(store: config.StorePlace, environment: Mapping[str, str] = os.environ) -> list[str]:
     """Variables with credentials that the store may need and a scheduled pass does not get."""
     if not store.url.startswith("s3://"):
         return []
-    return [name for name in _S3_SECRETS if environment.get(name)]
+    ours = sorted(name for name in environment if name.startswith(S3_VARIABLES) and is_secret(name))
+    return [name for name in (*_S3_SECRETS, *ours) if environment.get(name)]
 
 
 def lost_limits(environment: Mapping[str, str] = os.environ) -> list[str]:
