@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -317,12 +318,20 @@ def test_errors_travel_as_words() -> None:
         ("postgresql://u@h/d", "postgresql://u:pw@h/other", "postgresql+psycopg://u@h/d"),
         ("postgresql://u@h/d", "postgresql://v:pw@h/d", "postgresql+psycopg://u@h/d"),
         ("postgresql://u:sent@h/d", "", "postgresql+psycopg://u:sent@h/d"),
+        ("postgresql://u:sent@h/d", "postgresql://u@h/d", "postgresql+psycopg://u:sent@h/d"),
         ("postgresql://u@h/d", "/home/me/app.db", "postgresql+psycopg://u@h/d"),
     ],
 )
-def test_where_a_worker_finds_the_password(told: str, own: str, expected: str) -> None:
+def test_where_a_worker_finds_the_password(told: str, own: str, expected: str, tmp_path: Path) -> None:
     """In its own OCBLOB_DB, if that names the same database of the same user."""
-    assert expected == config.workers_address(told, {"OCBLOB_DB": own}).url
+    assert expected == config.workers_address(told, {"OCBLOB_DB": own, "XDG_CONFIG_HOME": str(tmp_path)}).url
+
+
+def test_a_worker_looks_where_clients_of_mysql_do(tmp_path: Path) -> None:
+    """The driver itself looks nowhere."""
+    environment = {"MYSQL_PWD": "p/w", "XDG_CONFIG_HOME": str(tmp_path)}
+
+    assert "mysql+pymysql://u:p%2Fw@h/d" == config.workers_address("mysql://u@h/d", environment).url
 
 
 def test_options_are_passed_without_secrets() -> None:
