@@ -11,11 +11,13 @@ import pytest
 
 from ocblob import config
 from ocblob.cells import KeyRange, Scope
-from ocblob.errors import BackendError, DatabaseLockedError, FleetError
-from ocblob.fleet import FleetReport, run
+from ocblob.databases.addresses import server_address
+from ocblob.errors import BackendError, DatabaseLockedError, FleetError, UsageError
+from ocblob.fleet import Fleet, FleetReport, run
 from ocblob.fleet.parts import Part
 from ocblob.fleet.task import Job, PartError, _told
 from ocblob.offload import OffloadReport
+from ocblob.store.places import LocalTier
 from samples import BODY
 
 JOB = Job("1", "postgresql://h/d", "postgresql://u:s3cret@h/d", "t", "s3://b", "0" * 32, "probe/x", {}, 8192, None)
@@ -300,6 +302,14 @@ def test_a_job_shows_no_password() -> None:
     """Dask logs and shows what a task was called with."""
     assert "s3cret" in JOB.url
     assert "s3cret" not in repr(JOB)
+
+
+def test_a_store_with_a_password_in_its_url_is_refused(tmp_path: Path) -> None:
+    """Each part would be shown with it."""
+    store = config.StorePlace("sftp://u:s3cret@h/blobs", "--store", LocalTier(tmp_path), {})
+
+    with pytest.raises(UsageError, match="sftp://u@h/blobs: a URL must not hold a password"):
+        Fleet("tcp://h:1", server_address("postgresql://u@h/d"), store)
 
 
 def test_errors_travel_as_words() -> None:

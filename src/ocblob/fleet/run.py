@@ -27,7 +27,7 @@ from ocblob.fleet.task import Job, offload_part
 from ocblob.space import Say
 from ocblob.store import BlobStore
 from ocblob.store.layout import PROBE
-from ocblob.urls import shown_url
+from ocblob.urls import refuse_secrets, shown_url
 
 RETRIES: Final = 2
 PARTS_A_THREAD: Final = 2
@@ -61,6 +61,8 @@ class Fleet:
                 f"--dask: {self.address} is a SQLite file, which one machine at a time can open",
                 hint="a fleet offloads from a database on a server: `ocblob mirror --to` moves sessions to one",
             )
+        # Every worker is told of it, and Dask shows it.
+        refuse_secrets(self.store_place.url)
 
     def __call__(  # noqa: PLR0913 - as `offload`
         self,
