@@ -1,6 +1,7 @@
 """What MySQL and MariaDB have of their own: character sets, engines, packets, versions made of a row's content."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,20 @@ def test_keys_of_many_types_find_their_rows(place: ServerPlace, key: str, value:
     assert [Outcome.SWAPPED] == outcomes(results)
     assert found
     assert [("new",)] == place.run("SELECT body FROM odd")
+
+
+def test_times_are_those_of_utc_whatever_the_servers_zone(place: ServerPlace, mariadb: MariaDB) -> None:
+    """In a zone with summer time two moments of a year would be one key, and one text in an archive."""
+    place.run("CREATE TABLE odd (id timestamp DEFAULT 0 PRIMARY KEY, body longtext)")
+    place.run("INSERT INTO odd VALUES (FROM_UNIXTIME(1730000000), 'old')")
+    mariadb.execute("SET GLOBAL time_zone = '+05:30'")
+    try:
+        with open_database(place.address) as database:
+            (found,) = listed(database, Column("odd", "body"))
+    finally:
+        mariadb.execute("SET GLOBAL time_zone = SYSTEM")
+
+    assert (datetime(2024, 10, 27, 3, 33, 20),) == found.key  # noqa: DTZ001 - as the driver gives it
 
 
 def test_times_of_the_last_update_stay(place: ServerPlace) -> None:

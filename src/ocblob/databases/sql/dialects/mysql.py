@@ -142,10 +142,10 @@ class MySqlDialect(PlainStatements):
         return nullcontext()
 
     def settings(self, connection: sa.Connection, *, lock_wait_s: float) -> Sequence[str]:
-        """See `SqlDialect`."""
+        """See `SqlDialect`. In a zone with summer time two moments of a year are written alike."""
         del connection
-        wait_s = round(lock_wait_s)
-        return [f"SET SESSION innodb_lock_wait_timeout = {wait_s}, SESSION lock_wait_timeout = {wait_s}"]
+        waits = (f"SESSION {name} = {round(lock_wait_s)}" for name in ("innodb_lock_wait_timeout", "lock_wait_timeout"))
+        return [f"SET {', '.join(waits)}, SESSION time_zone = '+00:00'"]
 
     def check(self, connection: sa.Connection) -> list[str]:
         """See `SqlDialect`."""
