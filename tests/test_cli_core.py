@@ -107,6 +107,14 @@ def test_what_cannot_be_meant_exits_2(cli: Cli, db: Path, generic: Path, argumen
     assert before == everything(cli.root)
 
 
+def test_a_url_without_its_option_is_quoted_without_its_password(cli: Cli) -> None:
+    """Who forgets `--db` is told so, in words and in JSON."""
+    done = cli.run("status", "postgresql://me:s3cret@h/d", "--json")
+
+    assert (2, True) == (done.code, "(postgresql://me@h/d)" in done.err)
+    assert "s3cret" not in done.err + done.out.decode()
+
+
 def test_a_usage_error_says_what_to_do(cli: Cli, generic: Path) -> None:
     """Errors with a remedy add one line with it."""
     assert "hint: name one with --db or OCBLOB_DB\n" in cli.run("status").err

@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 
 from ocblob import __version__
 from ocblob.errors import DatabaseLockedError, OcblobError, StoreLockedError, StoreNotFoundError, UsageError
+from ocblob.urls import shown_url
 from ocblob.watching import end_on_sigterm
 
 EXIT_DONE: Final = 0
@@ -29,6 +31,8 @@ EXIT_CODES: Final = """\b
 Exit codes: 0 done, 1 error, 2 usage, 3 finished but incomplete,
 4 size warning (status --check), 10 no store, 11 locked or busy,
 130 interrupted."""
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://\S+")
 
 COMMANDS: Final = (
     "status",
@@ -96,6 +100,8 @@ def main() -> NoReturn:
         code = EXIT_INTERRUPTED
         _tell_json("Interrupted", words, "", code)
     except click.ClickException as error:
+        # It quotes what was not understood: a URL without its option, say.
+        error.message = _URL.sub(lambda found: shown_url(found[0]), error.message)
         error.show()
         code = error.exit_code
         _tell_json("UsageError", error.format_message(), "", code)
