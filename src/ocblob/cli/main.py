@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -101,7 +101,8 @@ def main() -> NoReturn:
         _tell_json("Interrupted", words, "", code)
     except click.ClickException as error:
         # It quotes what was not understood: a URL without its option, say.
-        error.message = _URL.sub(lambda found: shown_url(found[0]), error.message)
+        quoted: Any = error
+        quoted.message = _URL.sub(lambda found: shown_url(found[0]), error.message)
         error.show()
         code = error.exit_code
         _tell_json("UsageError", error.format_message(), "", code)
