@@ -12,7 +12,7 @@ from server_process import READER, ServerProcess
 from ocblob.databases.addresses import server_address
 from ocblob.databases.base import OVERLAP_BYTES, PIECE_BYTES
 from ocblob.databases.opening import HostDatabase, open_database
-from ocblob.errors import DatabaseError
+from ocblob.errors import DatabaseError, DatabaseLockedError
 
 NEEDLE = b"ocblob"
 LARGE = 5 * PIECE_BYTES
@@ -133,6 +133,25 @@ def test_a_table_that_may_not_be_read_is_named(postgresql: PostgreSQL) -> None:
 
     with pytest.raises(DatabaseError, match="table hidden cannot be read"):
         swept(postgresql.url(name, user=READER))
+
+
+def test_a_table_that_is_rewritten_meanwhile_is_an_error(postgresql: PostgreSQL) -> None:
+    """A state that was taken before shows it as empty, and says nothing of it."""
+    url = postgresql.fresh_url()
+    run(
+        url,
+        "CREATE TABLE a (t text)",
+        "CREATE TABLE b (t varchar(80))",
+        "INSERT INTO a VALUES ('ocblob-a')",
+        "INSERT INTO b VALUES ('ocblob-b')",
+    )
+
+    with opened(url) as database:
+        pieces = database.sweep([NEEDLE])
+        assert b"ocblob-a" == next(pieces)
+        run(url, "ALTER TABLE b ALTER t TYPE text USING t || ''")
+        with pytest.raises(DatabaseLockedError, match="table b was made anew"):
+            list(pieces)
 
 
 def test_rows_that_a_policy_hides_are_an_error(postgresql: PostgreSQL) -> None:

@@ -51,6 +51,11 @@ def sweep(server: Server, needles: Sequence[bytes], *, larger_than: int) -> Iter
                 # Only now: what was committed after this is not in the snapshot.
                 _settle(server)
                 yield from _Snapshot(server, connection, needles, larger_than).pieces()
+                if made_anew := server.dialect.made_anew(connection):
+                    raise DatabaseLockedError(
+                        f"{server.address}: table {made_anew[0]} was made anew meanwhile: what was in it was not shown",
+                        hint="run it again",
+                    )
         except ConnectionLostError as error:
             if not left:
                 raise DatabaseLockedError(f"no state of the database could be read to its end: {error}") from error

@@ -223,6 +223,9 @@ class SqlDialect(Protocol):
         Inside of the transaction that reads them.
         """
 
+    def made_anew(self, connection: sa.Connection) -> Sequence[str]:
+        """Tables that the state of this transaction shows as empty, whatever was in them: they were rewritten since."""
+
     def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """The type of a mirrored column; a key can be looked up by. Text is kept exactly, and compared by its bytes."""
 

@@ -14,6 +14,11 @@ class PlainStatements:
         del connection, table
         return ()
 
+    def made_anew(self, connection: sa.Connection) -> Sequence[str]:
+        """See `SqlDialect`: reading one is an error, or keeps it from being rewritten."""
+        del connection
+        return ()
+
     def changed(
         self, connection: sa.Connection, statement: sa.Update, parameters: Sequence[Mapping[str, Any]]
     ) -> list[int]:

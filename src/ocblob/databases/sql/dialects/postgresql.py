@@ -370,6 +370,14 @@ class PostgreSqlDialect:
         connection.exec_driver_sql("SET LOCAL row_security = off")
         return ""
 
+    def made_anew(self, connection: sa.Connection) -> Sequence[str]:
+        """See `SqlDialect`: by an `ALTER TABLE` or a `TRUNCATE`. The catalog is of the state, the function of now."""
+        found = connection.exec_driver_sql(
+            "SELECT relname FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace"
+            " AND relkind = 'r' AND relfilenode <> pg_relation_filenode(oid) ORDER BY relname"
+        )
+        return [str(name) for (name,) in found]
+
     def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """See `SqlDialect`."""
         del connection, key
