@@ -135,7 +135,15 @@ def test_a_table_that_may_not_be_read_is_named(postgresql: PostgreSQL) -> None:
         swept(postgresql.url(name, user=READER))
 
 
-def test_a_table_that_is_rewritten_meanwhile_is_an_error(postgresql: PostgreSQL) -> None:
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["ALTER TABLE b ALTER t TYPE text USING t || ''"],
+        ["CREATE TABLE c (t text)", "INSERT INTO c VALUES ('ocblob-b')", "DROP TABLE b", "ALTER TABLE c RENAME TO b"],
+        ["ALTER TABLE b RENAME TO old", "CREATE TABLE b (t text)"],
+    ],
+)
+def test_a_table_that_is_rewritten_meanwhile_is_an_error(postgresql: PostgreSQL, statements: list[str]) -> None:
     """A state that was taken before shows it as empty, and says nothing of it."""
     url = postgresql.fresh_url()
     run(
@@ -149,7 +157,7 @@ def test_a_table_that_is_rewritten_meanwhile_is_an_error(postgresql: PostgreSQL)
     with opened(url) as database:
         pieces = database.sweep([NEEDLE])
         assert b"ocblob-a" == next(pieces)
-        run(url, "ALTER TABLE b ALTER t TYPE text USING t || ''")
+        run(url, *statements)
         with pytest.raises(DatabaseLockedError, match="table b was made anew"):
             list(pieces)
 

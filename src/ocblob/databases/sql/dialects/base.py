@@ -224,7 +224,7 @@ class SqlDialect(Protocol):
         """
 
     def made_anew(self, connection: sa.Connection) -> Sequence[str]:
-        """Tables that the state of this transaction shows as empty, whatever was in them: they were rewritten since."""
+        """Tables that this transaction has seen nothing of, whatever is in them: they were rewritten since it began."""
 
     def type_of(self, connection: sa.Connection, affinity: Affinity, *, key: bool) -> sa.types.TypeEngine[Any]:
         """The type of a mirrored column; a key can be looked up by. Text is kept exactly, and compared by its bytes."""

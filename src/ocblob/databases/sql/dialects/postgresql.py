@@ -371,10 +371,14 @@ class PostgreSqlDialect:
         return ""
 
     def made_anew(self, connection: sa.Connection) -> Sequence[str]:
-        """See `SqlDialect`: by an `ALTER TABLE` or a `TRUNCATE`. The catalog is of the state, the function of now."""
+        """See `SqlDialect`: by an `ALTER TABLE` or a `TRUNCATE`, or another one has its name now.
+
+        The catalog is of the state, and the functions of now.
+        """
         found = connection.exec_driver_sql(
             "SELECT relname FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace"
-            " AND relkind = 'r' AND relfilenode <> pg_relation_filenode(oid) ORDER BY relname"
+            " AND relkind = 'r' AND (relfilenode <> pg_relation_filenode(oid)"
+            " OR to_regclass(quote_ident(relname))::oid IS DISTINCT FROM oid) ORDER BY relname"
         )
         return [str(name) for (name,) in found]
 
