@@ -191,6 +191,18 @@ def test_tables_that_may_be_hidden_are_an_error(mariadb: MariaDB, more: str) -> 
         swept(mariadb.url(name, user="partly", password="x"))
 
 
+def test_a_right_to_databases_of_a_pattern_is_one(mariadb: MariaDB) -> None:
+    """An underscore means any character in a grant, unless a backslash is before it."""
+    name = mariadb.fresh_database()
+    run(mariadb.url(name), "CREATE TABLE a (t text)", "INSERT INTO a VALUES ('ocblob-a')")
+    escaped = name.replace("_", r"\_")
+    mariadb.execute(
+        "CREATE OR REPLACE USER pattern@'%' IDENTIFIED BY 'x'", f"GRANT SELECT ON `{escaped}`.* TO pattern@'%'"
+    )
+
+    assert b"ocblob-a" == swept(mariadb.url(name, user="pattern", password="x"))
+
+
 def test_an_engine_without_transactions_is_an_error(mariadb: MariaDB) -> None:
     """Its tables have no one state to read."""
     url = mariadb.fresh_url()

@@ -361,7 +361,7 @@ class MySqlDialect(PlainStatements):
         own = f"privilege_type = 'SELECT' AND grantee = {user}"
         granted = connection.exec_driver_sql(
             f"SELECT 1 FROM information_schema.user_privileges WHERE {own} UNION ALL SELECT 1 FROM"
-            f" information_schema.schema_privileges WHERE {own} AND DATABASE() LIKE table_schema"
+            f" information_schema.schema_privileges WHERE {own} AND DATABASE() LIKE table_schema ESCAPE '\\'"
         ).first()
         return "" if granted else "this user was not given SELECT on all of the database: it may hide tables"
 
