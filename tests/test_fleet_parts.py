@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, fields, replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ocblob
 from ocblob import config
 from ocblob.cells import KeyRange, Scope
 from ocblob.databases.addresses import server_address
 from ocblob.errors import BackendError, DatabaseLockedError, FleetError, UsageError
 from ocblob.fleet import Fleet, FleetReport, run
+from ocblob.fleet.cluster import check_workers
 from ocblob.fleet.parts import Part
 from ocblob.fleet.task import Job, PartError, _told
 from ocblob.offload import OffloadReport
@@ -310,6 +313,32 @@ def test_a_store_with_a_password_in_its_url_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="sftp://u@h/blobs: a URL must not hold a password"):
         Fleet("tcp://h:1", server_address("postgresql://u@h/d"), store)
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([PackageNotFoundError("ocblob")], "tcp://a has no ocblob"),
+        ([TimeoutError()], "tcp://a does not answer: TimeoutError"),
+        (["0.0"], "tcp://a has ocblob 0.0, and this is"),
+        ([ocblob.__version__, MemoryError()], "tcp://a MemoryError"),
+        ([ocblob.__version__, "another database"], "tcp://a another database"),
+    ],
+    ids=str,
+)
+def test_a_worker_that_cannot_take_part_is_named(answers: list[object], words: str) -> None:
+    """With the reason, whatever kind of error says it."""
+
+    class Asked:
+        """A cluster of one worker."""
+
+        def run(self, _what: Callable[..., Any], _argument: object, *, on_error: str) -> dict[str, object]:
+            """Its answer."""
+            assert on_error == "return"
+            return {"tcp://a": answers.pop(0)}
+
+    with pytest.raises(FleetError, match=f"cannot take part: {words}"):
+        check_workers(Asked(), JOB)
 
 
 def test_errors_travel_as_words() -> None:

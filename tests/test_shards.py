@@ -260,6 +260,13 @@ def test_options_of_a_fleet_need_one(cli: Cli, db: Path, option: str) -> None:
     assert "needs --dask" in done.err
 
 
+def test_parts_of_nothing_are_none(cli: Cli, db: Path) -> None:
+    """A size of 0 is not taken for none."""
+    done = cli.run("offload", "--db", db, "--dask", "tcp://127.0.0.1:1", "--part-size", "0")
+
+    assert (2, True) == (done.code, "--part-size is 0" in done.err)
+
+
 def test_a_file_is_no_fleets(cli: Cli, db: Path) -> None:
     """A SQLite file is refused: workers on other machines cannot open it."""
     before = dump(db)

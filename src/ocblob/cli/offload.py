@@ -163,6 +163,8 @@ def _fleet(
         return offload
     if dry_run or shard:
         raise UsageError(f"--dask and {'--dry-run' if dry_run else '--shard'} exclude each other")
+    if part_bytes == 0:
+        raise UsageError("--part-size is 0")
     address = config.database_address(place)
     return Fleet(scheduler, address, store_place, part_bytes, send_password=send_password)
 

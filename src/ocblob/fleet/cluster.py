@@ -62,7 +62,7 @@ def check_workers(client: Any, job: Job) -> None:
     """Raise `FleetError` unless every worker could do a part: with this ocblob, this database and this store."""
     # Something of Python's own: a worker without ocblob would not even understand what is asked.
     found = client.run(version, "ocblob", on_error="return")
-    _refuse({worker: "has no ocblob" for worker, answer in found.items() if isinstance(answer, Exception)})
+    _refuse({worker: _without_version(answer) for worker, answer in found.items() if isinstance(answer, Exception)})
     _refuse(
         {
             worker: f"has ocblob {answer}, and this is {ocblob.__version__}"
@@ -71,7 +71,16 @@ def check_workers(client: Any, job: Job) -> None:
         }
     )
     answers = client.run(greet, job, on_error="return")
-    _refuse({worker: str(answer) for worker, answer in answers.items() if answer})
+    _refuse({worker: _in_words(answer) for worker, answer in answers.items() if answer})
+
+
+def _without_version(answer: Exception) -> str:
+    return "has no ocblob" if isinstance(answer, ModuleNotFoundError) else f"does not answer: {_in_words(answer)}"
+
+
+def _in_words(answer: object) -> str:
+    """Of some errors there is only the kind."""
+    return str(answer) or type(answer).__name__
 
 
 def _refuse(troubles: dict[str, str]) -> None:

@@ -42,7 +42,7 @@ def cut(
         last: Cell | None = None
         cells = size = 0
         for cell in database.candidates(column, larger_than=larger_than, scope=scope):
-            if last is not None and size + cell.size > (part_bytes or _part_bytes(found)):
+            if last is not None and size + cell.size > (_part_bytes(found) if part_bytes is None else part_bytes):
                 yield Part(column, replace(scope, keys=KeyRange(after, last.key)), cells, size)
                 after, cells, size, found = last.key, 0, 0, found + 1
             last, cells, size = cell, cells + 1, size + cell.size
