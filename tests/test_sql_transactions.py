@@ -1,4 +1,4 @@
-"""What a transaction leaves behind that had no answer, or was undone."""
+"""What a transaction leaves behind that had no answer, or was undone; and what is refused before there is one."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -8,9 +8,10 @@ import pytest
 
 from ocblob.cells import Column
 from ocblob.databases.base import Cell, Edit, EditResult, Outcome
-from ocblob.databases.sql.dialects import Limit
+from ocblob.databases.sql.dialects import DIALECTS, Limit
 from ocblob.databases.sql.server import ConnectionLostError
 from ocblob.databases.sql.session_insert import _unbound
+from ocblob.databases.sql.session_values import fitted, small
 from ocblob.databases.sql.swapping import Swapper
 
 
@@ -73,3 +74,9 @@ def test_foreign_keys_are_looked_at_again_whatever_became_of_the_rows(*, refused
             raise ValueError
 
     assert ["off", "on"] == connection.said
+
+
+def test_what_is_no_text_is_not_changed_to_fit_a_type_of_the_servers() -> None:
+    """A time or a document is given as a text; one that is none is refused."""
+    with pytest.raises(ValueError, match="can't decode"):
+        fitted(DIALECTS["postgresql"], "written", small("text", b'{"a": "\xff"}'))

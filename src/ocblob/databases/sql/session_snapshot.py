@@ -98,9 +98,9 @@ class SqlSnapshot:
             for start in range(0, len(names), IDS_PAGE):
                 wanted = names[start : start + IDS_PAGE]
                 pairs = sa.select(table[tree.sessions.session], table[tree.parent])
-                # A collation may take others for equal.
                 rows = self.connection.execute(pairs.where(table[tree.parent].in_(wanted)))
-                found.update(str(child) for child, parent in rows if parent in set(wanted))
+                exactly = set(wanted)  # a collation may take others for equal
+                found.update(str(child) for child, parent in rows if parent in exactly)
         return found
 
     def _owner(self, column: sa.Column[Any], value: str) -> str | int | None:

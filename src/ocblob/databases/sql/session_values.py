@@ -114,7 +114,7 @@ def fitted(dialect: SqlDialect, kind: Nature, value: Value) -> Any:
             except ValueError as error:
                 raise UnfitError(f"holds no such text: {error}") from error
         case "written", Content() if value.kind == "text":
-            return held(value).decode("utf-8", "replace")
+            return held(value).decode()
         case "written", int() | float():
             return str(value)
         case "integer", int():
