@@ -3,14 +3,17 @@
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mirrors import Keeping, Mirroring
+from ocblob.cells import Scope
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.digest import digest_of
-from ocblob.errors import DatabaseUnsupportedError
+from ocblob.errors import DatabaseLockedError, DatabaseUnsupportedError
+from ocblob.offload import offload
 from ocblob.rows import session_digest
 from ocblob.sessions.lacking import Lacking
 from ocblob.sessions.mirror_seal import MirrorSeal
@@ -18,7 +21,7 @@ from ocblob.sessions.mirror_source import MirrorSource
 from ocblob.sessions.mirroring import MirrorReport
 from ocblob.sessions.seals import Sealed
 from ocblob.store import BlobStore
-from samples import object_path, opencode_profile, opened, payload
+from samples import flip, object_path, opencode_profile, opened, payload
 from talks import Talk, make_talks
 
 SIZE = 20_000
@@ -49,9 +52,12 @@ class Scene:
         self.there = root / "mirror.db"
         self.brought: list[tuple[list[str], bool]] = []
         """What was to be mirrored, and whether without trust."""
-        self.meanwhile: Callable[[], None] = lambda: None
+        self.meanwhile: Callable[[], object] = lambda: None
         """What happens when they have been looked at."""
         self.knows_mirror = True
+        self.report = MirrorReport()
+        self.allowed = frozenset[str]()
+        """Reasons for which a ref may lack its blob."""
 
     def in_file(self) -> SQLiteDatabase:
         """The mirror is another host's file."""
@@ -77,7 +83,7 @@ class Scene:
 
             if self.knows_mirror:
                 self.store.registry.register(target.url, host="opencode")
-            lacking = Lacking(self.store, frozenset())
+            lacking = Lacking(self.store, self.allowed)
             seal = MirrorSeal(database, tree, "the mirror", self._bring, opened_again, lacking, None)
             return seal.seal(sessions)
 
@@ -90,7 +96,7 @@ class Scene:
 
     def _bring(self, sessions: Sequence[str], verify: bool) -> MirrorReport:  # noqa: FBT001
         self.brought.append((list(sessions), verify))
-        return MirrorReport()
+        return self.report
 
 
 @pytest.fixture
@@ -124,10 +130,11 @@ def test_what_both_have_is_sealed_at_once(scene: Scene) -> None:
             "prj has a value for extra",
         ),
         ([], ["DELETE FROM project"], "it has no project prj"),
+        ([], ["DROP TABLE project"], "it has no table project"),
         ([], ["DROP TABLE todo"], "there is no table todo in it"),
         ([], ["DROP TABLE todo", "CREATE TABLE todo (session_id, content, time_updated)"], "no primary key"),
     ],
-    ids=["column", "table", "project's column", "project", "lacks a table", "lacks a key"],
+    ids=["column", "table", "project's column", "project", "projects", "lacks a table", "lacks a key"],
 )
 def test_what_could_not_come_back_stays(scene: Scene, here: list[str], there: list[str], why: str) -> None:
     """Another host's file may have other tables than this one: a pull would be refused. None stops the pass."""
@@ -150,15 +157,87 @@ def test_nothing_that_the_other_host_added_is_in_the_way_while_it_is_empty(scene
     assert {} == scene.seal(target, "ses_a").left
 
 
-def test_a_ref_that_only_a_mirror_makes_stays_with_its_session(scene: Scene) -> None:
-    """A mirror in a file would get, and give back, the payload that it stands for."""
+@pytest.mark.parametrize(
+    ("here", "there", "why"),
+    [
+        ("", "DELETE FROM todo", "it has 0 rows of todo, and the database 1"),
+        ("DELETE FROM todo", "", "it has 1 rows of todo, and the database 0"),
+        ("", "UPDATE todo SET content='y'", "its rows of todo are not those of the database"),
+        ("", "UPDATE part SET rowid=rowid+100 WHERE id LIKE '%_1'", "its rows of part lie in another order"),
+    ],
+)
+def test_rows_are_compared_as_they_are_now(scene: Scene, here: str, there: str, why: str) -> None:
+    """In both directions, and where records are kept in the order that they lie in."""
+    target = scene.in_records()
+    change(scene.path, here)
+    change(scene.there, there)
+
+    assert why in scene.seal(target, "ses_a").left["ses_a"]
+
+
+def test_a_record_has_to_be_about_these_rows(scene: Scene) -> None:
+    """A pull goes by it."""
+    target = scene.in_records()
+    target.kept["ses_a"] = replace(target.kept["ses_a"], digest="0" * 64)
+    del target.kept["ses_b"]
+
+    left = scene.seal(target, "ses_a", "ses_b").left
+
+    assert ["its record is about other rows", "it has no record of it"] == [why.split(": ")[1] for why in left.values()]
+
+
+def test_a_mirror_that_somebody_holds_seals_nothing(scene: Scene) -> None:
+    """It is tried again later, as a whole."""
+    scene.report.locked = "the mirror is locked"
+
+    with pytest.raises(DatabaseLockedError, match="the mirror is locked"):
+        scene.seal(scene.in_file(), "ses_a")
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("damage", ["missing", "corrupt"])
+def test_blobs_are_read_to_their_ends(scene: Scene, damage: str, *, again: bool) -> None:
+    """That one has the right name proves nothing; one that mirroring has brought back counts as there."""
+    target = scene.in_records()
+    blob = object_path(scene.root / "store", BLOB)
+    data = blob.read_bytes()
+    if damage == "missing":
+        blob.unlink()
+    else:
+        flip(blob, len(data) - 200)
+    if again:
+        scene.meanwhile = lambda: blob.write_bytes(data)
+
+    left = scene.seal(target, "ses_a", "ses_b").left
+
+    assert ([] if again else ["ses_a"]) == list(left)
+    assert again or f"(2 {damage})" in left["ses_a"]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_ref_of_before_may_lack_its_blob_if_somebody_says_so(scene: Scene, *, allowed: bool) -> None:
+    """It is as good there as here."""
+    with SQLiteDatabase(scene.path) as database:
+        assert offload(database, scene.store, opencode_profile(scene.path).columns, scope=Scope()).complete
+    target = scene.in_records()
+    object_path(scene.root / "store", BLOB).unlink()
+    scene.allowed = frozenset({"missing"} if allowed else ())
+
+    left = scene.seal(target, "ses_a", "ses_b").left
+
+    assert ({} if allowed else {"ses_a": "the mirror does not hold it: refs without a blob (2 missing)"}) == left
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_a_ref_that_only_a_mirror_makes_stays_with_its_session(scene: Scene, *, records: bool) -> None:
+    """It would come back as the payload that it stands for, whether the mirror has it as a ref or not."""
     with scene.in_records() as target, opened(target.path) as db:
         data = db.execute("SELECT data FROM part WHERE id='prt_ses_a_1'").fetchall()[0][0]
     with opened(scene.path) as db:
         db.execute("UPDATE part SET data=? WHERE id='prt_ses_a_1'", (data,)).fetchall()
     scene.there.unlink()
 
-    sealed = scene.seal(scene.in_file(), "ses_a", "ses_b")
+    sealed = scene.seal(scene.in_records() if records else scene.in_file(), "ses_a", "ses_b")
 
     assert {"ses_a": "the mirror does not hold it: it has a ref that only a mirror makes"} == sealed.left
 
