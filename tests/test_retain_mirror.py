@@ -358,6 +358,14 @@ def test_somebody_who_comes_between_gets_it_back(
     assert Deleted.HALF.value not in done.err
 
 
+@pytest.mark.parametrize("verb", ["retain", "maintain"])
+def test_a_mirror_of_no_known_kind_is_told_at_once(cli: Cli, path: Path, verb: str) -> None:
+    """Exit 2, although no session would go yet."""
+    done = cli.run(verb, "--max-sessions", "1000", "--mirror", "postgre://me:s3cret@h/d", "--db", path)
+
+    assert (2, True) == (done.code, "postgre://me@h/d: no such kind of database" in done.err)
+
+
 # ---- a whole pass ------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import click
 from ocblob import config
 from ocblob.cli.options import AgeType, SizeType, printable, vacuum_option
 from ocblob.config.session_settings import DEFAULT
+from ocblob.databases.addresses import is_server, server_address
 from ocblob.errors import UsageError
 from ocblob.filesystem import expanded
 from ocblob.sessions.limits import DAY_S, By
@@ -134,6 +135,8 @@ def _archive(path: str | None) -> Path | None:
 def _mirror(place: str | None) -> str | None:
     if place is not None and not place.strip():
         raise UsageError("--mirror is empty")
+    if place is not None and is_server(place):
+        server_address(place)  # one that nobody knows is told now, and not on the day when a session would go
     return place
 
 
