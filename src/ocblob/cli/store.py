@@ -84,7 +84,7 @@ def databases(store_place: config.StorePlace, *, db: str | None, as_json: bool, 
 
 
 @command.command("forget-db")
-@click.argument("database", metavar="ID_OR_PATH")
+@click.argument("database", metavar="ID_PATH_OR_URL")
 @standard_options
 def forget_db(
     store_place: config.StorePlace, *, database: str, db: str | None, as_json: bool, quiet: bool, verbose: bool
