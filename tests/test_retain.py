@@ -45,6 +45,8 @@ class Scene:
     path: Path
     told: list[tuple[str, str]] = field(default_factory=list)
     """Root and archive of each tree that the retention told of."""
+    noted: list[str] = field(default_factory=list)
+    """Roots of trees that may be in pieces, by the notes that have not ended."""
 
     @property
     def tree(self) -> SessionTree:
@@ -67,9 +69,13 @@ class Scene:
         def told(tree: Tree, archive: str) -> None:
             self.told.append((tree.root, archive))
 
+        def note(tree: Tree, _sealed: Sealed) -> Callable[[], None]:
+            self.noted.append(tree.root)
+            return lambda: self.noted.remove(tree.root)
+
         plan = plan_retain(database.survey(self.tree), limits, now_ms=int(time.time() * 1000))
         seal = seal or (lambda sessions: witness(database, self.tree, sessions))
-        return apply_retain(database, self.tree, plan, seal=seal, put_back=put_back, look=look, told=told)
+        return apply_retain(database, self.tree, plan, seal=seal, put_back=put_back, look=look, told=told, note=note)
 
 
 @pytest.fixture
@@ -214,6 +220,18 @@ def test_what_is_not_sealed_stays_with_its_tree(scene: Scene, database: SQLiteDa
     assert ["ses_a stays (unsealed): ses_a2: blob 12 is missing"] == report.problems
     assert [("ses_b", "x.json.zst")] == scene.told
     assert ("x.json.zst", 12, 3) == (report.archive, report.archive_size, report.archived)
+
+
+def test_what_nothing_has_sealed_stays(scene: Scene, database: SQLiteDatabase) -> None:
+    """A mirror and an archive had it each as it was at another moment: it is not told as left, and does not go."""
+
+    def seal(sessions: Sequence[str]) -> Sealed:
+        digests = witness(database, scene.tree, sessions).digests
+        return Sealed({session: digest for session, digest in digests.items() if session != "ses_a2"})
+
+    report = scene.retain(database, RetainLimits(max_sessions=2), seal=seal)
+
+    assert {"ses_a": Fate.CHANGED, "ses_b": Fate.EVICTED} == fates(report)
 
 
 def test_a_seal_that_fails_leaves_everything(scene: Scene, database: SQLiteDatabase) -> None:
@@ -365,6 +383,7 @@ def test_what_was_half_deleted_is_put_back_at_once(
 
     assert {"ses_a": Fate.EVICTED, "ses_b": fate, "ses_c": Fate.EVICTED} == fates(report)
     assert [("ses_b",)] * (put_back is not None) == calls
+    assert ["ses_b"] * (fate is Fate.HALF) == scene.noted
     assert words in report.problems[0]
 
 
