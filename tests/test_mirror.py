@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mirrors import FAMILY, Broken, Keeping, Mirroring, compared, make_odd, mirror, mirrored
-from ocblob.cells import Scope
+from ocblob.cells import Scope, SessionTree
+from ocblob.databases.mirror_rows import RowMark
 from ocblob.databases.session_rows import Content, Row
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.mirror_writing import SQLiteMirrorWriter
@@ -130,8 +131,9 @@ def test_rows_that_moved_are_put_where_they_lie_now(source: Path, keeping: Keepi
     """A vacuum of the source gives its rows new places; their order in the mirror follows."""
     Mirroring(source, keeping, store).run()
     change(source, "UPDATE part SET rowid=rowid+100", "UPDATE session SET time_updated=time_updated+1 WHERE id='ses_a'")
-    Mirroring(source, keeping, store).run(verify=True)
+    report = Mirroring(source, keeping, store).run(verify=True)
 
+    assert [(report.rows_put,)] == query(source, "SELECT count(*)+1 FROM part")
     places = "SELECT id FROM part ORDER BY rowid"
     assert query(source, places) == query(keeping.path, places)
 
@@ -240,6 +242,60 @@ def test_rows_of_another_session_are_never_taken(source: Path, tmp_path: Path) -
     assert {"ses_a": MirrorFate.FAILED, "ses_b": MirrorFate.MIRRORED}.items() <= report.fates.items()
     assert ["ses_a: part prt_ses_a_1 is a row of another session in the target"] == report.problems
     assert before == [row for row in rows(target)["part"] if row in before]
+
+
+def test_a_host_file_without_a_table_gets_no_session_that_has_rows_of_it(source: Path, tmp_path: Path) -> None:
+    """The others go: an older host has no place for what a later one keeps."""
+    target = make_talks(tmp_path / "b.db", [])
+    change(target, "DROP TABLE todo")
+    change(source, "DELETE FROM todo WHERE session_id<>'ses_b'")
+
+    report = mirror(source, target, tmp_path / "store")
+
+    assert ["ses_b: the target has no table todo, and the session has rows of it"] == report.problems
+    assert ["ses_a", "ses_a1", "ses_v2"] == sessions(target)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_host_does_not_wait_for_large_cells(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, force: bool
+) -> None:
+    """Sessions with one are left unless somebody says so, and the others go; a disk that is too small is told first."""
+    monkeypatch.setattr("ocblob.mirroring.host_waits", lambda _: True)
+    for name in ("LARGE_CELL_BYTES", "ANNOUNCED_CELL_BYTES"):
+        monkeypatch.setattr(f"ocblob.sessions.mirroring.sending.{name}", 10_000)
+    change(source, "DELETE FROM part WHERE id='prt_ses_b_1'", "DELETE FROM event WHERE aggregate_id='ses_b'")
+    target, store, said = tmp_path / "b.db", tmp_path / "store", list[str]()
+
+    report = mirror(source, target, store, force=force, say=said.append)
+    monkeypatch.setattr(SQLiteDatabase, "room", lambda _: 100)
+    full = mirror(source, tmp_path / "c.db", store, force=True)
+
+    assert ({"ses_b"} if not force else {"ses_a", "ses_a1", "ses_b", "ses_v2"}) == {
+        session for session, fate in report.fates.items() if fate is MirrorFate.MIRRORED
+    }
+    assert force or "in one cell, and the host would wait for it; --force" in report.problems[0]
+    assert force == any("takes about 0 MB of memory" in words for words in said)
+    assert "no room on the disk for the " in full.problems[0]
+
+
+def test_rows_that_no_mirror_has_put_are_what_somebody_went_on_with(
+    source: Path, store: BlobStore, tmp_path: Path
+) -> None:
+    """A server's rows without digests, and no record: whatever is there stays as it is, and it is told."""
+
+    class Written(Keeping):
+        def marks(self, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:
+            return (replace(mark, digest="") for mark in super().marks(tree, table, session))
+
+    path = tmp_path / "mirror.db"
+    mirror(source, path, tmp_path / "store")
+    write_more(path, "ses_b", "more")
+    before = rows(path)
+    with Written(path) as target:
+        report = Mirroring(source, target, store).run()
+
+    assert (MirrorFate.CONFLICT, before) == (report.fates["ses_b"], rows(path))
 
 
 def test_a_host_file_with_other_columns_keeps_them(source: Path, tmp_path: Path) -> None:
