@@ -1,6 +1,7 @@
 """Sessions kept in another database: what goes there, what stays, and what becomes of it when it is cut short."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -15,7 +16,7 @@ from ocblob.databases.session_rows import Content, Row
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.mirror_writing import SQLiteMirrorWriter
 from ocblob.digest import digest_of
-from ocblob.errors import BlobError, ClaimLostError, OcblobError, UsageError
+from ocblob.errors import BlobError, ClaimLostError, OcblobError, StoreUnavailableError, UsageError
 from ocblob.offload import offload
 from ocblob.sessions.mirroring import MirrorFate
 from ocblob.store import BlobStore
@@ -365,6 +366,43 @@ def test_a_session_that_does_not_read_back_is_not_recorded(
 
     assert (MirrorFate.FAILED, 1) == (report.fates["ses_b"], report.failed)
     assert {"ses_a", "ses_a1", "ses_v2"} == keeping.kept.keys()
+
+
+def test_the_store_knows_a_mirror_before_its_first_row(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prune that does not read it would take the blobs that its rows name."""
+    known = list[set[str]]()
+
+    class Watched(Keeping):
+        @contextmanager
+        def mirror_writer(self) -> Iterator[SQLiteMirrorWriter]:
+            with BlobStore.open(str(tmp_path / "store"), read_only=True) as store:
+                known.append({entry.url for entry in store.registry.databases()})
+            with super().mirror_writer() as writer:
+                yield writer
+
+    monkeypatch.setattr("ocblob.mirroring.open_database", lambda address, **_: Watched(address.path))
+    done = mirror(source, tmp_path / "mirror.db", tmp_path / "store")
+
+    assert done.payload_chars
+    assert known
+    assert {str(tmp_path / "mirror.db")} == set.intersection(*known)
+
+
+def test_a_store_that_cannot_be_written_ends_it(
+    source: Path, keeping: Keeping, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be asked again for each session, and is an error of none of them."""
+
+    def confirm(_writer: Writer, _stored: Any) -> None:
+        raise StoreUnavailableError("it is away")
+
+    monkeypatch.setattr(Writer, "confirm", confirm)
+
+    with pytest.raises(StoreUnavailableError):
+        Mirroring(source, keeping, store).run()
+    assert {} == keeping.kept
 
 
 def test_no_row_is_put_whose_blob_is_not_there_and_claimed(

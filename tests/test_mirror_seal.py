@@ -17,7 +17,7 @@ from ocblob.offload import offload
 from ocblob.rows import session_digest
 from ocblob.sessions.lacking import Lacking
 from ocblob.sessions.mirror_seal import MirrorSeal
-from ocblob.sessions.mirror_source import MirrorSource
+from ocblob.sessions.mirror_source import MirrorSource, StoreBlobs
 from ocblob.sessions.mirroring import MirrorReport
 from ocblob.sessions.seals import Sealed
 from ocblob.store import BlobStore
@@ -279,6 +279,31 @@ def test_a_session_that_goes_before_it_is_looked_at_again_is_not_sealed(scene: S
 
     assert ({"ses_a": scene.digest("ses_a")}, {}) == (sealed.digests, sealed.left)
     assert [(["ses_a", "ses_b"], False), ([], True)] == scene.brought
+
+
+def test_rows_that_are_not_those_that_were_mirrored_do_not_come_back(scene: Scene) -> None:
+    """Who may write into the mirror may have changed them."""
+    with scene.in_records() as target:
+        before = refused(source_of(target), "ses_a")
+        change(scene.there, "UPDATE todo SET content='y'")
+        changed, wanted = (refused(source_of(target, trusting=each), "ses_a") for each in (False, True))
+
+    assert ("", "") == (before, wanted)
+    assert "are not those that were mirrored" in changed
+
+
+def test_columns_that_came_after_a_session_are_not_given_with_it(scene: Scene) -> None:
+    """There it gets the default, which may be that there has to be a value."""
+    with scene.in_records() as target:
+        change(scene.there, "ALTER TABLE part ADD COLUMN extra TEXT")
+        columns = {
+            table.columns
+            for _, found in source_of(target).sessions(["ses_a"], blobs=StoreBlobs(scene.store))
+            for table, _ in found
+            if table.table == "part"
+        }
+
+    assert [("id", "message_id", "session_id", "time_created", "time_updated", "data")] == list(columns)
 
 
 def test_what_an_interrupted_mirror_has_put_does_not_come_back(scene: Scene) -> None:
