@@ -10,7 +10,10 @@ from ocblob.cells import SearchedColumn
 from ocblob.databases.session_rows import SEARCHED_BYTES
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.digest import digest_of
+from ocblob.errors import BackendError
 from ocblob.sessions.mirror_source import MirrorSource
+from ocblob.sessions.unarchive import UnarchiveReport
+from ocblob.store.registry import Registry
 from samples import object_path, opencode_profile, opened, payload, query, refs
 from talks import Talk, make_talks, rows, sessions, sound
 
@@ -136,6 +139,53 @@ def _some_of_it(
     raise Killed
 
 
+@pytest.mark.parametrize("refs", [True, False])
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_store_knows_the_database_before_its_rows_name_blobs(
+    cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch, *, refs: bool, writable: bool
+) -> None:
+    """Nobody else may name them; a store that cannot be told stops only what has refs."""
+    cli.run("offload", "--no-plugin", "--db", path)
+    there = cli.root / ("other.db" if refs else "mirror.db")
+    if refs:
+        mirror(path, there, cli.store)
+    delete(path, "ses_b")
+    known = list[str]()
+
+    def register(_registry: Registry, url: str, **_more: object) -> None:
+        if not writable:
+            raise BackendError("it is read-only")
+        known.append(f"{url} {'ses_b' in sessions(path)}")
+
+    monkeypatch.setattr(Registry, "register", register)
+
+    done = cli.run("pull", "--session", "ses_b", "--from", there, "--db", path)
+
+    assert (int(refs and not writable), [f"{path} False"] * writable) == (done.code, known)
+    assert (not done.code) == ("ses_b" in sessions(path))
+
+
+def test_what_did_not_come_back_keeps_its_note(cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of it may be there."""
+    delete(path, "ses_b")
+
+    def apply(*_arguments: object, **_options: object) -> UnarchiveReport:
+        report = UnarchiveReport()
+        report.fail("ses_b", "the disk is full")
+        return report
+
+    monkeypatch.setattr("ocblob.pulling.apply_unarchive", apply)
+
+    done = cli.run("pull", "--session", "ses_b", "--db", path)
+
+    assert (1, 1) == (done.code, len(notes(cli)))
+
+
+def notes(cli: Cli) -> list[Path]:
+    """Of what may be in pieces."""
+    return list((cli.root / "state" / "ocblob" / "retain").glob("*"))
+
+
 def test_nothing_comes_that_cannot_be_noted(cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of it, after a kill, would be taken for all of it."""
     delete(path, "ses_b")
@@ -157,10 +207,11 @@ def test_newer_work_is_never_written_over(cli: Cli, path: Path) -> None:
     change(path, "UPDATE session SET title='went on' WHERE id='ses_b'")
 
     refused = cli.run("pull", "--session", "ses_b", "--db", path)
+    noted = notes(cli)
     title = query(path, "SELECT title FROM session WHERE id='ses_b'")
     replaced = cli.run("pull", "--session", "ses_b", "--db", path, "--replace")
 
-    assert (1, [("went on",)], 0) == (refused.code, title, replaced.code)
+    assert (1, [], [("went on",)], 0) == (refused.code, noted, title, replaced.code)
     assert "session ses_b is there and differs from the row of the mirror; --replace puts" in refused.err
     assert before == rows(path)
 
