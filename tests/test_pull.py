@@ -216,6 +216,21 @@ def test_newer_work_is_never_written_over(cli: Cli, path: Path) -> None:
     assert before == rows(path)
 
 
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_host_does_not_wait_for_large_cells(
+    cli: Cli, path: Path, monkeypatch: pytest.MonkeyPatch, force: tuple[str, ...]
+) -> None:
+    """Unless somebody says so."""
+    delete(path, "ses_b")
+    monkeypatch.setattr("ocblob.pulling.host_waits", lambda _: True)
+    monkeypatch.setattr("ocblob.sessions.unarchive_plan.LARGE_CELL_BYTES", 10_000)
+
+    done = cli.run("pull", "--session", "ses_b", "--db", path, *force)
+
+    assert (0 if force else 1, bool(force)) == (done.code, "ses_b" in sessions(path))
+    assert force or "the host would wait for it; --force" in done.err
+
+
 def test_an_unknown_session_is_named(cli: Cli, path: Path) -> None:
     """And nothing is changed, whatever else was asked for."""
     delete(path, "ses_b")

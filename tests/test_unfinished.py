@@ -1,6 +1,7 @@
 """Trees that a killed retention has left in pieces, and the retention after it."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from ocblob.errors import DatabaseError
 from ocblob.filesystem import write_durable
 from ocblob.retention import RetainPass, retain_pass
 from ocblob.sessions.plan import plan_retain
+from ocblob.sessions.unarchive import UnarchiveReport
+from ocblob.unfinished import Notes
 from processes import finish, spawn
 from samples import make_opencode, opencode_profile, query
 from test_kill_sessions import Ready
@@ -231,3 +234,51 @@ def test_what_needs_no_note_or_gets_none_goes_all_the_same(
 
     assert done.report is not None
     assert (1, []) == (done.report.evicted.trees, written)
+
+
+@pytest.fixture
+def noted(tmp_path: Path) -> Iterator[tuple[Notes, SQLiteDatabase]]:
+    """A database of one session, which a pull was bringing from a mirror when it was killed."""
+    with SQLiteDatabase(make_opencode(tmp_path / "opencode.db", sessions=1, parts=1, size=100, now_ms=1)) as database:
+        notes = Notes(tmp_path / "notes", "here")
+        notes.begin_pull("there", ["ses_0"], database)
+        yield notes, database
+
+
+def test_notes_of_another_database_are_nobodys_business(noted: tuple[Notes, SQLiteDatabase]) -> None:
+    """Its sessions may have the same ids, and are whole."""
+    notes, _ = noted
+
+    found = [each.in_pieces() for each in (notes, replace(notes, database="elsewhere"))]
+
+    assert [{"ses_0"}, frozenset()] == found
+
+
+@pytest.mark.parametrize(
+    ("mirror", "session", "left"), [("there", "ses_0", 0), ("elsewhere", "ses_0", 1), ("there", "ses_1", 1)]
+)
+def test_a_pull_ends_the_notes_of_those_before_it(
+    noted: tuple[Notes, SQLiteDatabase], mirror: str, session: str, left: int
+) -> None:
+    """Of the same sessions out of the same mirror."""
+    notes, database = noted
+
+    notes.begin_pull(mirror, [session], database)()
+
+    assert left == len(notes.pending())
+
+
+@pytest.mark.parametrize("why", ["a row of it is refused", ""])
+def test_a_note_stays_while_rows_are_missing(noted: tuple[Notes, SQLiteDatabase], why: str) -> None:
+    """It is told, and the next retention tries again."""
+    notes, database = noted
+    tree = opencode_profile(database.path).tree
+    assert tree is not None
+    report, words = UnarchiveReport(), list[str]()
+    if why:
+        report.fail("ses_0", why)
+
+    notes.finish(database, tree, lambda _name, _sessions: report, words.append)
+
+    assert bool(why) == bool(notes.pending())
+    assert bool(why) == any(why in said for said in words)
