@@ -20,6 +20,8 @@ from ocblob.databases.session_rows import Content
 from processes import peak_bytes
 from test_archive import archive, digests
 from ocblob.sessions.reader import Archive
+
+pytestmark = pytest.mark.many
 path, place = map(Path, sys.argv[1:])
 report = archive(path, place)
 assert digests(path) == report.digests

@@ -27,7 +27,7 @@ from disks import memory_directory
 
 STATES = int(os.environ.get("OCBLOB_TEST_CRASH_STATES", "24"))
 """States that are looked at for each scene and each left-out step; 100000 looks at all."""
-pytestmark = pytest.mark.xdist_group("crash")  # each scene is recorded once for all of them
+pytestmark = [pytest.mark.many, pytest.mark.xdist_group("crash")]  # each scene is recorded once for all of them
 
 
 @dataclass(frozen=True, slots=True)

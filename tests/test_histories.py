@@ -5,6 +5,8 @@ import pytest
 from histories import Profile, generate, search, shrink
 from histories_rules import RULES, switched_off
 
+pytestmark = pytest.mark.many
+
 HISTORIES = int(os.environ.get("OCBLOB_TEST_HISTORIES", "300"))
 SEED = os.environ.get("OCBLOB_TEST_SEED", "")
 PIECE = 100

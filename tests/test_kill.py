@@ -29,6 +29,8 @@ from pathlib import Path
 from kills import killed_at_lines
 from test_kill import Scene, trouble
 
+pytestmark = pytest.mark.many
+
 scene, wrong = Scene(Path(sys.argv[1]), sys.argv[2]), []
 
 def look(line):

@@ -66,6 +66,8 @@ import crash_sessions
 from kills import killed_at_lines
 from test_kill_sessions import Ready
 
+pytestmark = pytest.mark.many
+
 tempfile.tempdir = sys.argv[1]  # what is killed leaves temporary files
 at, wrong = Ready(Path(sys.argv[1])), []
 

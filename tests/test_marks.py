@@ -78,6 +78,7 @@ def found(text: bytes, cuts: list[int]) -> set[bytes]:
     return {digest for piece in pieces for digest in digests_in(piece)}
 
 
+@pytest.mark.many
 @settings(deadline=None, max_examples=1500)
 @given(
     encoding=st.sampled_from(sorted(ENCODINGS)),

@@ -131,6 +131,7 @@ def test_cells_that_differ_have_plans_that_differ(at: int, byte: int) -> None:
 # Any JSON
 
 
+@pytest.mark.many
 @settings(deadline=None, max_examples=150)
 @given(cell=documents(), min_chars=st.sampled_from([1, 400, 800]), piece=st.sampled_from([1, 17, 1000, PIECE_BYTES]))
 def test_any_document_comes_back(cell: bytes, min_chars: int, piece: int) -> None:

@@ -27,7 +27,7 @@ from samples import BODY, DOC_SCHEMA, OPENCODE_SCHEMA, opened, payload
 Rows = dict[str, tuple[str, bytes]]
 """The type and the bytes of each cell, by its row's name."""
 
-pytestmark = pytest.mark.xdist_group("roundtrip")  # each journey is made once for all of them
+pytestmark = [pytest.mark.many, pytest.mark.xdist_group("roundtrip")]  # each journey is made once for all of them
 NAMES: Final = {f"row {number:03} {odd.name}": odd for number, odd in enumerate(CELLS)}
 CANDIDATES: Final = tuple(odd for odd in CELLS if odd.is_candidate)
 VALUE_SQL: Final = {

@@ -109,6 +109,7 @@ def reasons(cell: bytes, min_chars: int = 1) -> list[object]:
 # The rules
 
 
+@pytest.mark.many
 @settings(deadline=None, max_examples=800)
 @given(cell=CELLS, sizes=CUTS, min_chars=st.sampled_from([1, 8, 40, 500]))
 @example(cell=b'["' + URL, sizes=[5, 20], min_chars=1)
@@ -361,6 +362,7 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(item)
 
 
+@pytest.mark.many
 @settings(deadline=None, max_examples=150)
 @given(
     document=documents(),

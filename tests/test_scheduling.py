@@ -218,6 +218,7 @@ def test_cron_and_the_shell_read_a_command_as_it_is_meant() -> None:
     assert ["-n", "10", "env", *(f"{k}={v}" for k, v in variables.items()), "/bin/run", *ODD] == words
 
 
+@pytest.mark.many
 @given(st.text(st.sampled_from("%\\'\" a$#ü"), max_size=12))
 def test_cron_reads_any_word_as_it_is_meant(word: str) -> None:
     """Percents, backslashes and quotes in any order."""

@@ -10,6 +10,8 @@ from histories import BLOBS, TO_THE_END, Player
 from histories_simulation import scratch, simulated
 from histories_world import World
 
+pytestmark = pytest.mark.many
+
 EXAMPLES = 120
 STEPS = 25
 

@@ -134,6 +134,7 @@ def test_what_a_killed_retention_left_comes_back(root: Path, monkeypatch: pytest
     assert ([], []) == (notes(root), retain(root)[1])
 
 
+@pytest.mark.many
 def test_killed_at_any_line_no_session_stays_in_pieces(root: Path) -> None:
     """Whatever a SIGKILL leaves, one more retention whose limits hold makes every session whole, or it is gone."""
     (root / "scenes").mkdir()

@@ -602,6 +602,7 @@ def test_leftovers_of_a_killed_vacuum_are_removed(tmp_path: Path) -> None:
     assert ["app 1.db.backup", "app [1]*.db"] == companions(path)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("method", "cut_short", "lines"),
     [("swap", "", 40), ("in-place", "", 10), ("swap", "cut short", 40)],
