@@ -2,16 +2,15 @@
 
 import importlib
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import ocblob
-from ocblob.cli.main import COMMANDS
+from ocblob.cli.main import COMMANDS, group
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,8 +19,9 @@ DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 
 def run(*arguments: str) -> str:
     """What a command prints when it succeeds."""
-    command = (sys.executable, "-m", "ocblob", *arguments)
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    result = CliRunner().invoke(group, arguments, catch_exceptions=False)
+    assert 0 == result.exit_code
+    return result.stdout
 
 
 def test_the_readme_has_every_command() -> None:

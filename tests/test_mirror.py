@@ -15,6 +15,7 @@ from ocblob.databases.mirror_rows import RowMark
 from ocblob.databases.session_rows import Content, Row
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.databases.sqlite.mirror_writing import SQLiteMirrorWriter
+from ocblob.databases.sqlite.session_writing import SessionWriter
 from ocblob.digest import digest_of
 from ocblob.errors import BlobError, ClaimLostError, OcblobError, StoreUnavailableError, UsageError
 from ocblob.offload import offload
@@ -63,6 +64,22 @@ def test_a_new_file_gets_every_row_and_its_tables(tmp_path: Path) -> None:
     made = "SELECT tbl_name, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
     assert set(query(target, made)) <= set(query(source, made))
     assert not (tmp_path / "store").exists()
+
+
+def test_what_a_file_has_got_is_durable(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retention goes by it: a power cut must not take it from both."""
+    target, seen = tmp_path / "b.db", list[int]()
+    plain = SessionWriter.make_durable
+
+    def make_durable(self: SessionWriter) -> None:
+        seen.append(len(sessions(target)))
+        plain(self)
+
+    monkeypatch.setattr(SessionWriter, "make_durable", make_durable)
+
+    mirror(source, target, tmp_path / "store")
+
+    assert (0, 4) == (seen[0], seen[-1])
 
 
 def test_what_has_not_changed_is_not_looked_at(source: Path, tmp_path: Path) -> None:

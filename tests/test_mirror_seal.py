@@ -10,9 +10,10 @@ import pytest
 
 from mirrors import Keeping, Mirroring
 from ocblob.cells import Scope
+from ocblob.databases.session_rows import Content
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.digest import digest_of
-from ocblob.errors import DatabaseLockedError, DatabaseUnsupportedError
+from ocblob.errors import BlobCorruptError, DatabaseLockedError, DatabaseUnsupportedError
 from ocblob.offload import offload
 from ocblob.rows import session_digest
 from ocblob.sessions.lacking import Lacking
@@ -304,6 +305,22 @@ def test_columns_that_came_after_a_session_are_not_given_with_it(scene: Scene) -
         }
 
     assert [("id", "message_id", "session_id", "time_created", "time_updated", "data")] == list(columns)
+
+
+class _Short:
+    """Gives less than there is to be."""
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        """See `BlobSource`."""
+        yield digest.encode()
+
+
+def test_a_blob_of_another_size_is_no_payload(scene: Scene) -> None:
+    """Whoever may write into the mirror may have changed what its refs say."""
+    with scene.in_records() as target, pytest.raises(BlobCorruptError, match="a row says 20000 bytes of blob"):
+        for _, found in source_of(target).sessions(["ses_a"], blobs=_Short()):
+            for _, row in found:
+                assert [b"".join(value.chunks()) for value in row.values if isinstance(value, Content)]
 
 
 def test_what_an_interrupted_mirror_has_put_does_not_come_back(scene: Scene) -> None:
