@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mirrors import Keeping, Mirroring
-from ocblob.cells import Scope
+from ocblob.cells import Scope, SessionTree
+from ocblob.databases.mirror_rows import RowMark
 from ocblob.databases.session_rows import Content
 from ocblob.databases.sqlite import SQLiteDatabase
 from ocblob.digest import digest_of
@@ -23,6 +24,8 @@ from ocblob.sessions.mirror_source import MirrorSource, StoreBlobs
 from ocblob.sessions.mirroring import MirrorReport
 from ocblob.sessions.seals import Sealed
 from ocblob.store import BlobStore
+from ocblob.store.places import Machine
+from ocblob.store.registry import Registry
 from samples import flip, object_path, opencode_profile, opened, payload
 from talks import Talk, make_talks
 
@@ -258,6 +261,15 @@ def test_a_mirror_that_the_store_does_not_know_holds_no_refs(scene: Scene, *, lo
     assert ("2 missing" if lost else "the store has not learned of the mirror") in sealed.left["ses_a"]
 
 
+def test_a_file_of_that_name_on_another_machine_is_another_mirror(scene: Scene) -> None:
+    """The machine that has it tells what it names; of this one nobody knows."""
+    target = scene.in_records()
+    scene.knows_mirror = False
+    Registry(scene.store.backend, machine=Machine("elsewhere", "box")).register(target.url, host="opencode")
+
+    assert ["ses_a"] == list(scene.seal(target, "ses_a").left)
+
+
 def test_a_blob_that_a_file_would_need_stops_no_other_session(scene: Scene) -> None:
     """From a server's mirror to a file payloads are read on the way: one that is lost keeps its session alone."""
     source = scene.in_records()
@@ -339,6 +351,21 @@ def test_what_an_interrupted_mirror_has_put_does_not_come_back(scene: Scene) -> 
 
     assert ("", "") == (kept, wanted)
     assert "a mirror that was interrupted has put it there" in begun
+
+
+@pytest.mark.parametrize("of_a_mirror", [True, False])
+def test_what_a_host_keeps_on_a_server_comes_without_a_record(scene: Scene, *, of_a_mirror: bool) -> None:
+    """Its rows have no digests, in a mirror's tables or in its own."""
+
+    class Written(Keeping):
+        def marks(self, tree: SessionTree, table: str, session: str) -> Iterator[RowMark]:
+            if not of_a_mirror:
+                raise DatabaseUnsupportedError(f"table {table} is no mirror's")
+            return (replace(mark, digest="") for mark in super().marks(tree, table, session))
+
+    scene.in_file().close()
+    with Written(scene.there) as target:
+        assert "" == refused(source_of(target), "ses_a")
 
 
 def refused(source: MirrorSource, session: str) -> str:
