@@ -16,6 +16,8 @@ from ocblob.errors import DatabaseError
 from ocblob.filesystem import write_durable
 from ocblob.retention import RetainPass, retain_pass
 from ocblob.sessions.plan import plan_retain
+from ocblob.sessions.seals import Sealed
+from ocblob.sessions.trees import forest
 from ocblob.sessions.unarchive import UnarchiveReport
 from ocblob.unfinished import Notes
 from processes import finish, spawn
@@ -253,6 +255,25 @@ def test_notes_of_another_database_are_nobodys_business(noted: tuple[Notes, SQLi
     found = [each.in_pieces() for each in (notes, replace(notes, database="elsewhere"))]
 
     assert [{"ses_0"}, frozenset()] == found
+
+
+@pytest.mark.parametrize(("name", "count"), [("here", 2), ("postgresql://host/db", 0)])
+def test_what_goes_from_a_server_needs_no_note(
+    noted: tuple[Notes, SQLiteDatabase], monkeypatch: pytest.MonkeyPatch, name: str, count: int
+) -> None:
+    """It goes in one transaction, however large it is."""
+    notes, database = noted
+    monkeypatch.setattr(unfinished, "WHOLE_ROWS_MAX", 0)
+    tree = opencode_profile(database.path).tree
+    assert tree is not None
+    (whole,) = forest(database.survey(tree))
+    named = replace(notes, database=name)
+
+    end = named.begin(whole, Sealed({}, mirror="there"), database)
+    found = len(named.pending())
+    end()
+
+    assert (count, max(count - 1, 0)) == (found, len(named.pending()))
 
 
 @pytest.mark.parametrize(

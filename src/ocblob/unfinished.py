@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ocblob import config
 from ocblob.cells import SessionTree
-from ocblob.databases.addresses import Address
+from ocblob.databases.addresses import Address, is_server
 from ocblob.databases.session_rows import SessionDatabase
 from ocblob.databases.sqlite.session_delete import WHOLE_BYTES_MAX, WHOLE_ROWS_MAX
 from ocblob.errors import DatabaseError, DatabaseLockedError, OcblobError
@@ -61,11 +61,12 @@ class Notes:
     def begin(self, tree: Tree, sealed: Sealed, database: SessionDatabase) -> Callable[[], None]:
         """Note that a tree may be in pieces from now on; what it returns ends that, once its rows are gone for good.
 
-        What goes in one transaction needs no note. A state directory that takes none stops nothing where an archive has
-        the tree. Raises `DatabaseError` where only a mirror has: who went on with what a kill has left, and mirrored
-        it, would take the rest from there too.
+        What goes in one transaction, as everything on a server, needs no note. A state directory that takes none stops
+        nothing where an archive has the tree. Raises `DatabaseError` where only a mirror has: who went on with what a
+        kill has left, and mirrored it, would take the rest from there too.
         """
-        if not sealed.where or (tree.rows <= WHOLE_ROWS_MAX and tree.size <= WHOLE_BYTES_MAX):
+        whole = is_server(self.database) or (tree.rows <= WHOLE_ROWS_MAX and tree.size <= WHOLE_BYTES_MAX)
+        if whole or not sealed.where:
             return lambda: None
         archive = str(Path(sealed.archive).absolute()) if sealed.archive else ""
         return self._begin(archive, sealed.mirror, tree.sessions, database)
