@@ -33,8 +33,8 @@ from ocblob.stores import create_store, store_at_hand
 from ocblob.unfinished import Notes
 
 _IN_PIECES: Final = (
-    "a retention or a pull is at it, or was killed at it: rows may be missing, which the next `ocblob retain` puts back,"
-    " or the same pull once more"
+    "a retention or a pull is at it, or was killed at it: rows may be missing, which the next `ocblob retain` puts"
+    " back, or the same pull once more"
 )
 Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 
