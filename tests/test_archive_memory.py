@@ -10,6 +10,8 @@ from processes import finish, spawn
 from samples import opened, payload
 from talks import Talk, make_talks
 
+pytestmark = pytest.mark.many
+
 LIMIT_BYTES = 100 * 1024 * 1024
 TEXT_BYTES = 300_000_000
 PAYLOAD_CHARS = 200_000_000
@@ -20,8 +22,6 @@ from ocblob.databases.session_rows import Content
 from processes import peak_bytes
 from test_archive import archive, digests
 from ocblob.sessions.reader import Archive
-
-pytestmark = pytest.mark.many
 path, place = map(Path, sys.argv[1:])
 report = archive(path, place)
 assert digests(path) == report.digests

@@ -20,6 +20,8 @@ from ocblob.restore import restore
 from processes import environment, finish, spawn
 from samples import dump, integrity, make_opencode, opencode_profile, refs, unresolved
 
+pytestmark = pytest.mark.many
+
 KILLS = 25
 SEED = 20260105
 
@@ -28,8 +30,6 @@ import json, sys
 from pathlib import Path
 from kills import killed_at_lines
 from test_kill import Scene, trouble
-
-pytestmark = pytest.mark.many
 
 scene, wrong = Scene(Path(sys.argv[1]), sys.argv[2]), []
 

@@ -11,6 +11,8 @@ from crash_sessions import Rows, blobs_trouble, next_trouble, sessions_and_store
 from disks import memory_directory
 from processes import finish, spawn
 
+pytestmark = pytest.mark.many
+
 KILLS = 200
 
 KILLER = """
@@ -65,8 +67,6 @@ from pathlib import Path
 import crash_sessions
 from kills import killed_at_lines
 from test_kill_sessions import Ready
-
-pytestmark = pytest.mark.many
 
 tempfile.tempdir = sys.argv[1]  # what is killed leaves temporary files
 at, wrong = Ready(Path(sys.argv[1])), []
