@@ -10,10 +10,10 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadgroup --hypothes
 demo: $(VENV)/installed  ## the main job on a database of 200 MB that it makes
 	$(BIN)/python benchmarks/demo.py
 
-test: $(VENV)/installed  ## every test; those of thousands of cases and those that need the machine alone without branch coverage
+test: $(VENV)/installed  ## every test: quick ones with branch coverage, then those with real servers or many cases, then alone
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -m 'not many and not alone' $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest -m 'many and not alone' $(SIDE_BY_SIDE)
+	$(BIN)/python -m coverage run -m pytest -m 'not (real or many or alone)' $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest -m '(real or many) and not alone' $(SIDE_BY_SIDE)
 	$(BIN)/python -m pytest -m alone
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report

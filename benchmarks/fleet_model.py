@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from dataclasses import dataclass, fields
 
 GB = 10**9
@@ -137,7 +138,7 @@ def batches_of(cells: int, cell_bytes: int) -> int:
 def requests_of(workload: Workload, machines: Machines) -> Requests:
     """To the store, for a first pass."""
     parts = parts_of(workload, machines.part_bytes)
-    batches = sum(batches_of(cells, workload.cell_bytes) for cells in parts)
+    batches = sum(count * batches_of(cells, workload.cell_bytes) for cells, count in Counter(parts).items())
     stored = workload.cell_bytes * workload.at_rest
     steps = 1 if stored <= MULTIPART_BYTES else 2 + math.ceil(stored / MULTIPART_PART_BYTES)
     puts = Requests(put=workload.cells * steps, get=0, head=0, list=0, delete=0)

@@ -23,6 +23,8 @@ from samples import dump, integrity, make_opencode, opencode_profile, refs, unre
 pytestmark = pytest.mark.many
 
 KILLS = 25
+TOO_LATE = 0.9
+"""A kill that comes too late does not count: other work had made the first run longer."""
 SEED = 20260105
 
 KILLER = """
@@ -113,7 +115,6 @@ def memory() -> Iterator[Path]:
         yield path
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("verb", ["offload", "restore"])
 def test_killed_at_any_moment_nothing_is_lost(memory: Path, verb: str) -> None:
     """SIGKILL at moments spread over a run of the command: every ref resolves, and the next pass cures the rest."""
@@ -130,7 +131,7 @@ def test_killed_at_any_moment_nothing_is_lost(memory: Path, verb: str) -> None:
     elapsed = time.monotonic() - begun
     assert [] == trouble(at)
     wrong, killed, wanted = [], 0, KILLS if verb == "offload" else KILLS // 2
-    for number in range(4 * wanted):  # one that came too late does not count
+    for number in range(4 * wanted):
         if killed == wanted:
             break
         at.fresh()
@@ -138,7 +139,10 @@ def test_killed_at_any_moment_nothing_is_lost(memory: Path, verb: str) -> None:
         process = start()
         time.sleep(delay)
         process.kill()
-        killed += process.wait() == -signal.SIGKILL
+        if process.wait() == -signal.SIGKILL:
+            killed += 1
+        else:
+            elapsed *= TOO_LATE
         wrong += [f"kill {number} after {delay:.3f} s: {what}" for what in trouble(at)]
 
     assert [] == wrong

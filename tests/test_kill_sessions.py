@@ -57,6 +57,8 @@ while killed < kills and number < 4 * kills:
         killed += 1
     elif status:
         wrong.append(f"{work.__name__} failed with {status}")
+    else:
+        longest[work] *= 0.95  # too late: other work had made the first runs longer
     wrong += [f"{work.__name__} killed after {delay:.4f} s: {what}" for what in at.trouble()]
 print(json.dumps({"kills": killed, "wrong": wrong}))
 """
@@ -112,7 +114,6 @@ def memory() -> Iterator[Path]:
         yield path
 
 
-@pytest.mark.alone
 def test_killed_at_any_moment_each_session_is_whole_somewhere(memory: Path) -> None:
     """200 kills at random moments of archive, retention and vacuum, of large trees too, and of the way back."""
     report = json.loads(finish(spawn(KILLER, str(memory), str(KILLS)), timeout_s=600))

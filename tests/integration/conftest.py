@@ -23,7 +23,8 @@ from server_process import ServerProcess
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the helpers beside the unit tests
 
 OPENCODE_VERSION = "1.18.33"
-INSTALL_DIRECTORY = Path(__file__).parents[2] / ".cache" / "opencode"
+HERE = Path(__file__).parent
+INSTALL_DIRECTORY = HERE.parents[1] / ".cache" / "opencode"
 INSTALL_TIMEOUT_SECONDS = 300.0
 PROBE_TIMEOUT_SECONDS = 120.0  # the first start reads 170 MB, perhaps beside another worker
 HINT = "set OCBLOB_TEST_OPENCODE to a binary, or OCBLOB_TEST_INSTALL=1 to install one with npm"
@@ -42,6 +43,8 @@ GROUPS = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run side by side, one process starts a server for all of them, and one installs the host."""
     for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.real)
         fixtures = set(getattr(item, "fixturenames", ()))
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
             fixtures.update(str(item.callspec.params.get(name)) for name in ("server", "server_url"))
