@@ -1,6 +1,7 @@
 """SIGKILL while sessions are archived, deleted and put back: each one is whole in the database or in an archive."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from processes import finish, spawn
 
 pytestmark = pytest.mark.many
 
-KILLS = 200
+KILLS = int(os.environ.get("OCBLOB_TEST_KILLS", "60"))
 
 KILLER = """
 import json, os, random, signal, sys, tempfile, time
@@ -115,7 +116,10 @@ def memory() -> Iterator[Path]:
 
 
 def test_killed_at_any_moment_each_session_is_whole_somewhere(memory: Path) -> None:
-    """200 kills at random moments of archive, retention and vacuum, of large trees too, and of the way back."""
+    """Kills at random moments of archive, retention and vacuum, of large trees too, and of the way back.
+
+    OCBLOB_TEST_KILLS says how many.
+    """
     report = json.loads(finish(spawn(KILLER, str(memory), str(KILLS)), timeout_s=600))
 
     assert [] == report["wrong"]
