@@ -1,6 +1,5 @@
 """The group of all commands, and what their errors mean to a shell."""
 
-import contextlib
 import importlib
 import io
 import json
@@ -114,8 +113,7 @@ def main() -> NoReturn:
         words = f"{error.filename or 'standard output'}: {error.strerror}"
         complain(words)
         code = EXIT_ERROR
-        with contextlib.suppress(OSError):
-            _tell_json("OSError", words, "", code)
+        _tell_json("OSError", words, "", code)
         _drop_stdout()
     except MemoryError:
         words = "out of memory; nothing of the last step was kept"
@@ -145,7 +143,10 @@ def _prepare_streams() -> None:
 def _tell_json(kind: str, message: str, hint: str, code: int) -> None:
     """Who asked for one JSON object gets one, whatever happens."""
     if "--json" in sys.argv:
-        click.echo(json.dumps({"error": {"kind": kind, "message": message, "hint": hint, "exit": code}}))
+        try:
+            click.echo(json.dumps({"error": {"kind": kind, "message": message, "hint": hint, "exit": code}}))
+        except OSError:  # whoever read our output has gone
+            _drop_stdout()
 
 
 def _drop_stdout() -> None:
