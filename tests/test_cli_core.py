@@ -416,13 +416,13 @@ def test_a_real_interrupt_ends_cleanly(cli: Cli, number: signal.Signals) -> None
 
 def test_an_error_that_nobody_reads_is_no_traceback(cli: Cli) -> None:
     """The other end of the pipe has closed before the one JSON object: the exit code is the error's all the same."""
-    process = start_ocblob("status", "--db", str(cli.root / "missing.db"), "--json")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    err = process.stderr.read()
+    with start_ocblob("status", "--db", str(cli.root / "missing.db"), "--json") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
 
-    assert 1 == process.wait(timeout=60)
+    assert 1 == process.returncode
     assert b"missing.db" in err
     assert b"Traceback" not in err
 
