@@ -9,6 +9,7 @@ from functools import partial
 from ocblob import config
 from ocblob.archiving import check_room
 from ocblob.cells import SessionTree
+from ocblob.databases.addresses import Address
 from ocblob.databases.disk import sizes
 from ocblob.databases.opening import HostDatabase
 from ocblob.databases.session_rows import SessionFacts
@@ -75,7 +76,7 @@ def retain_pass(  # noqa: PLR0913
     """
     settings.limits.check()
     address = config.database_address(place)
-    way = _Way(place, store_place, settings, allow_unresolved, hear, say, bar)
+    way = _Way(place, address, store_place, settings, allow_unresolved, hear, say, bar)
     if not dry_run:
         way.put_back_killed()
     with _sessions(place, write=False) as (database, tree, at):
@@ -107,6 +108,8 @@ class _Way:
     """How sessions go out of one database."""
 
     place: config.Place
+    address: Address
+    """Of the place."""
     store_place: config.StorePlace
     settings: config.Settings
     allow_unresolved: bool
@@ -117,7 +120,7 @@ class _Way:
     @property
     def notes(self) -> Notes:
         """Of what may be in pieces."""
-        return Notes.of(config.database_address(self.place))
+        return Notes.of(self.address)
 
     def put_back_killed(self) -> None:
         """What killed retentions and pulls have left in pieces is whole again, where that can be had."""
@@ -162,9 +165,8 @@ class _Way:
         return mirror_seal(self.place, there, self.store_place, at=at, tree=tree, lacking=lacking, say=self.say)
 
     def _check_archive(self, archive: ArchivePlace, plan: RetainPlan) -> None:
-        address = config.database_address(self.place)
-        if address.path is not None and is_other_users(address.path):
-            self.say(f"warning: {address.name} belongs to another user, who cannot read the archive")
+        if self.address.path is not None and is_other_users(self.address.path):
+            self.say(f"warning: {self.address.name} belongs to another user, who cannot read the archive")
         check_room(archive, plan.leaving.size, self.say)
 
 

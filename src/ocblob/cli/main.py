@@ -14,7 +14,7 @@ import click
 
 from ocblob import __version__
 from ocblob.errors import DatabaseLockedError, OcblobError, StoreLockedError, StoreNotFoundError, UsageError
-from ocblob.urls import shown_url
+from ocblob.urls import SCHEME, shown_url
 from ocblob.watching import end_on_sigterm
 
 EXIT_DONE: Final = 0
@@ -31,7 +31,7 @@ Exit codes: 0 done, 1 error, 2 usage, 3 finished but incomplete,
 4 size warning (status --check), 10 no store, 11 locked or busy,
 130 interrupted."""
 
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://\S+")
+_URL: Final = re.compile(SCHEME.pattern + r"\S+")
 
 COMMANDS: Final = (
     "status",

@@ -13,7 +13,7 @@ from typing import Final
 
 from ocblob.cells import SessionTree
 from ocblob.databases.opening import HostDatabase
-from ocblob.databases.session_rows import Row, Snapshot, TableShape
+from ocblob.databases.session_rows import Row, Snapshot
 from ocblob.errors import BackendError, BlobError, DatabaseError, DatabaseLockedError
 from ocblob.ref import Ref
 from ocblob.rows import session_digest
@@ -21,7 +21,7 @@ from ocblob.sessions.inlining import NO_STORE
 from ocblob.sessions.lacking import Lacking, refs_words
 from ocblob.sessions.mirror_source import MirrorSource, StoreBlobs, put_back_out_of
 from ocblob.sessions.mirroring import MirrorReport, RehydratedSnapshot, Transformer
-from ocblob.sessions.mirroring.apply import tables_of
+from ocblob.sessions.mirroring.apply import shapes_of
 from ocblob.sessions.mirroring.holding import (
     Sums,
     difference,
@@ -110,11 +110,11 @@ class MirrorSeal:
     def _look_at(self, source: MirrorSource, session: str) -> tuple[str, str]:
         """The digest of a session here, and why it is not held there; empty if it is."""
         with source.database.snapshot() as there:
-            shapes = _shapes(there, source.database, self.tree)
+            shapes = shapes_of(there, source.database, self.tree)
         with self.database.snapshot() as here:
             digest = session_digest(here, self.tree, session)
             try:
-                lies = Lies(_shapes(here, self.database, self.tree), shapes).of()
+                lies = Lies(shapes_of(here, self.database, self.tree), shapes).of()
                 sent, payloads = self._sent(source, here, lies, session)
             except DatabaseLockedError:
                 raise
@@ -191,11 +191,6 @@ class _Refs:
             self.stood_for += ref.by == BY
             if trouble := self.trouble(ref):
                 (self.made if ref.by == BY else self.named)[trouble] += 1
-
-
-def _shapes(snapshot: Snapshot, database: HostDatabase, tree: SessionTree) -> dict[str, TableShape]:
-    there = database.tables()
-    return {table: snapshot.shape(table) for table in tables_of(tree) if table in there}
 
 
 def _record_says(source: MirrorSource, session: str, found: Sums) -> str:

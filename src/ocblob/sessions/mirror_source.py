@@ -17,6 +17,7 @@ from ocblob.rows import RowSum, row_digest
 from ocblob.sessions.contents import BlobSource, NoBlobs
 from ocblob.sessions.elements import ArchivedSession, ArchivedTable, ArchivedTotals, Rows
 from ocblob.sessions.mirroring import rehydrated
+from ocblob.sessions.mirroring.looking import are_of_a_mirror
 from ocblob.sessions.sources import Header
 from ocblob.sessions.unarchive import UnarchiveReport, put_back_from
 from ocblob.store import BlobStore
@@ -124,17 +125,12 @@ class MirrorSource:
         self._looked_at.add(session)
 
     def _is_begun(self, session: str) -> bool:
-        """Whether a session without a record was put by a mirror: a host's own rows have no digests."""
-        begun = False
+        """Whether a session without a record was put by a mirror."""
+        marks = (mark for owned in self.tree.owned for mark in self.database.marks(self.tree, owned.table, session))
         try:
-            for owned in self.tree.owned:
-                for mark in self.database.marks(self.tree, owned.table, session):
-                    if not mark.digest:
-                        return False
-                    begun = True
-        except DatabaseUnsupportedError:
+            return are_of_a_mirror(mark.digest for mark in marks)
+        except DatabaseUnsupportedError:  # a host's own tables
             return False
-        return begun
 
 
 class StoreBlobs:

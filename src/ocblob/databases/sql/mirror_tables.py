@@ -78,12 +78,8 @@ def _check_writable(server: Server) -> None:
     """Raise `DatabaseUnsupportedError` for a replica that has all of it: nothing was made, and no row could be put."""
     nothing = sa.update(TABLE).where(sa.false()).values({TABLE.c.created_ms: TABLE.c.created_ms})
 
-    def ask() -> None:
-        with server.transaction() as connection:
-            connection.execute(nothing)
-
     try:
-        server.retried(ask)
+        server.try_out(nothing)
     except DatabaseUnsupportedError as error:
         raise DatabaseUnsupportedError(
             f"the mirror cannot be written: {error}", hint="of a server and its replicas name the one that is written"

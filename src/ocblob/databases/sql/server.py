@@ -169,6 +169,15 @@ class Server:
         except sa.exc.SQLAlchemyError as error:
             raise DatabaseError(f"{self.address}: {self._words(error)}") from error
 
+    def try_out(self, statement: sa.Executable) -> None:
+        """Execute what is about no row, to find out whether this user may. Raises what stands against it."""
+
+        def execute() -> None:
+            with self.transaction() as connection:
+                connection.execute(statement)
+
+        self.retried(execute)
+
     def _words(self, error: Exception) -> str:
         """The driver's own words, a line of them; it may quote the URL."""
         words = _words(error)

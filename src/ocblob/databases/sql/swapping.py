@@ -67,12 +67,8 @@ class Swapper:
             sa.update(table.table).where(sa.false()).values({cell: cell, **staying(table.table), **_unmarked(table)})
         )
 
-        def ask() -> None:
-            with self._server.transaction() as connection:
-                connection.execute(statement)
-
         try:
-            self._server.retried(ask)
+            self._server.try_out(statement)
         except DatabaseUnsupportedError as error:
             raise DatabaseUnsupportedError(f"cells of {column} cannot be changed: {error}") from error
 

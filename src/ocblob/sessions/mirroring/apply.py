@@ -57,6 +57,12 @@ def tables_of(tree: SessionTree) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def shapes_of(state: Snapshot, database: HostDatabase, tree: SessionTree) -> dict[str, TableShape]:
+    """Of those of a mirror's tables that a database has."""
+    there = database.tables()
+    return {table: state.shape(table) for table in tables_of(tree) if table in there}
+
+
 def apply_mirror(  # noqa: PLR0913
     source: HostDatabase,
     target: HostDatabase,
@@ -134,9 +140,8 @@ class _Way:
         return tables_of(self.tree)
 
     def shapes(self, database: HostDatabase) -> dict[str, TableShape]:
-        there = database.tables()
         with database.snapshot() as state:
-            return {table: state.shape(table) for table in self.tables if table in there}
+            return shapes_of(state, database, self.tree)
 
 
 class _Run:

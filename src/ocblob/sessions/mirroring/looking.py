@@ -1,6 +1,6 @@
 """What a target has of one session, and what becomes of it when the session comes there again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -53,6 +53,19 @@ def rows_there(
             lie = lies[owned.table]
             for row in state.rows(owned, session):
                 yield owned, lie, lie.reduced(row)
+
+
+def are_of_a_mirror(digests: Iterable[str]) -> bool:
+    """Whether rows without a record were put by a mirror that was interrupted, by what the target keeps of each.
+
+    Rows that somebody else wrote have no digest.
+    """
+    some = False
+    for digest in digests:
+        if not digest:
+            return False
+        some = True
+    return some
 
 
 def updated_of(owned: OwnedTable, lie: Lie, row: Row) -> int | None:

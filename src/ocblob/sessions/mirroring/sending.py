@@ -16,6 +16,7 @@ from ocblob.sessions.mirroring.looking import (
     Mark,
     Marks,
     Verdict,
+    are_of_a_mirror,
     marks_kept,
     marks_read,
     rows_there,
@@ -118,8 +119,7 @@ class Sender:
         sent = Sent(facts, self._lies.of(columns))
         marks = {} if new else marks_kept(self._target, self._tree, sent.lies, facts.id)
         if ours is None:
-            # A mirror that was interrupted leaves rows without a record. Rows that somebody else wrote have no digest.
-            ours = bool(marks) and all(mark.digest for mark in marks.values())
+            ours = are_of_a_mirror(mark.digest for mark in marks.values())
         sent.by_marks = new or (ours and not read)
         if not sent.by_marks:
             with self._target.snapshot() as state:

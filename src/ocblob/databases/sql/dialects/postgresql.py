@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql
 from ocblob.databases.session_rows import Affinity
 from ocblob.databases.sql.dialects import keepalive
 from ocblob.databases.sql.dialects.base import ContentHash, Limit, Trouble
+from ocblob.databases.sql.dialects.plain import PlainStatements
 from ocblob.errors import DatabaseUnsupportedError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ _REFUSALS: Final = ("authentication failed", "no password supplied", "no pg_hba.
 """Where no connection was made, nobody gives an SQLSTATE; these will be no different in a moment."""
 
 
-class PostgreSqlDialect:
+class PostgreSqlDialect(PlainStatements):
     """See `SqlDialect`."""
 
     extra: Final = "postgres"
@@ -180,11 +181,6 @@ class PostgreSqlDialect:
         """See `SqlDialect`."""
         del column
         return ""
-
-    def self_changing(self, connection: sa.Connection, table: str) -> Sequence[str]:
-        """See `SqlDialect`."""
-        del connection, table
-        return ()
 
     def is_text(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
         """See `SqlDialect`: a collation that is not deterministic takes others for equal, and so does `citext`."""
