@@ -97,6 +97,12 @@ def listed(
     return list(database.candidates(column, larger_than=larger_than, scope=scope))
 
 
+def edits(database: HostDatabase, column: Column, content: bytes) -> list[tuple[Cell, Edit]]:
+    """New content for every cell of a column, each read while it is listed, as a pass does: fetched with others."""
+    cells = database.candidates(column, larger_than=0, scope=EVERYTHING)
+    return [(cell, edit(database, cell, content)) for cell in cells]
+
+
 def named(database: HostDatabase, cells: Sequence[Cell]) -> str:
     """The keys of rows, in their order."""
     return " ".join(database.row_names(cell)[0] for cell in cells)

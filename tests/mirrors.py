@@ -28,6 +28,13 @@ FAMILY = (
 )
 
 
+def change(path: Path, *statements: str) -> None:
+    """Somebody writes."""
+    with opened(path) as db, db:
+        for statement in statements:
+            db.execute(statement).fetchall()
+
+
 def mirror(source: Path | str, target: Path | str, store: Path, **options: Any) -> MirrorReport:
     """Mirror one database to another; what was done."""
     report = mirrored(source, target, store, **options).report

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mirrors import FAMILY, Broken, Keeping, Mirroring, compared, make_odd, mirror, mirrored
+from mirrors import FAMILY, Broken, Keeping, Mirroring, change, compared, make_odd, mirror, mirrored
 from ocblob.cells import Scope, SessionTree
 from ocblob.databases.mirror_rows import RowMark
 from ocblob.databases.session_rows import Content, Row
@@ -45,13 +45,6 @@ def keeping(tmp_path: Path) -> Iterator[Keeping]:
     """A target that keeps records."""
     with Keeping(tmp_path / "mirror.db") as target:
         yield target
-
-
-def change(path: Path, *statements: str) -> None:
-    """Run statements."""
-    with opened(path) as db, db:
-        for statement in statements:
-            db.execute(statement).fetchall()
 
 
 def test_a_new_file_gets_every_row_and_its_tables(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mirrors import Keeping, Mirroring
+from mirrors import Keeping, Mirroring, change
 from ocblob.cells import Scope, SessionTree
 from ocblob.databases.mirror_rows import RowMark
 from ocblob.databases.session_rows import Content
@@ -31,13 +31,6 @@ from talks import Talk, make_talks
 
 SIZE = 20_000
 BLOB = digest_of(payload(SIZE, "ses_a"))
-
-
-def change(path: Path, *statements: str) -> None:
-    """Somebody writes."""
-    with opened(path) as db:
-        for statement in statements:
-            db.execute(statement).fetchall()
 
 
 def source_of(target: SQLiteDatabase, *, trusting: bool = False) -> MirrorSource:

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 import mirrors
-from mirrors import Keeping, Mirroring
+from mirrors import Keeping, Mirroring, change
 from ocblob.sessions.mirroring import MirrorFate, MirrorPlan, plan_mirror
 from ocblob.store import BlobStore
-from samples import opened
 from talks import Talk, make_talks, rows
 
 HALF = "DELETE FROM part WHERE session_id='ses_b'"
@@ -39,13 +38,6 @@ def mirror(source: Path, target: Keeping, tmp_path: Path) -> Iterator[Mirroring]
         mirroring = Mirroring(source, target, store)
         mirroring.run()
         yield mirroring
-
-
-def change(path: Path, *statements: str) -> None:
-    """Run statements."""
-    with opened(path) as db, db:
-        for statement in statements:
-            db.execute(statement).fetchall()
 
 
 @pytest.mark.parametrize("verify", [False, True])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from served import execute
 
-from mirrors import FAMILY, compared, make_odd, mirror, mirrored
+from mirrors import FAMILY, change, compared, make_odd, mirror, mirrored
 from ocblob.databases.addresses import server_address
 from ocblob.databases.opening import open_database
 from ocblob.databases.session_rows import Row
@@ -16,7 +16,7 @@ from ocblob.errors import DatabaseUnsupportedError
 from ocblob.sessions.mirroring import MirrorFate
 from samples import opened
 from talks import Talk, make_talks
-from test_mirror import change, write_more
+from test_mirror import write_more
 
 
 def test_a_chain_of_mirrors_ends_where_it_began(tmp_path: Path, postgresql_url: str, mariadb_url: str) -> None:
